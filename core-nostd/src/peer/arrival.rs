@@ -1,0 +1,304 @@
+//! What a datagram does to a peer (3.4, 5, 7.2, 8.2).
+
+use core::net::SocketAddr;
+
+use super::state::{HELLO_INTERVAL, MAX_ACTIVITY, MIN_ACTIVITY, Neighbour, Phase};
+use super::{MYSELF, Peer, PeerEvent};
+use crate::buffer::{NOBODY, Stored};
+use crate::node::{Departure, Reject};
+use crate::sets::{self, Bits, WORD_BITS};
+use crate::wire::{self, Message};
+use crate::{ChunkNumber, Instant, NodeId, Tag};
+
+/// Whom a chunk came from.
+#[derive(Clone, Copy, PartialEq, Eq)]
+enum Sender {
+    Splitter,
+    Neighbour(usize),
+}
+
+impl Peer<'_> {
+    pub(super) fn arrive(
+        &mut self,
+        now: Instant,
+        from: SocketAddr,
+        datagram: &[u8],
+    ) -> Result<(), Reject> {
+        if matches!(self.core.phase, Phase::Outside) {
+            return Err(Reject::NotJoined);
+        }
+        let envelope = wire::decode_for(self.core.team, datagram)?;
+        // The splitter is known by its tag, not by its address: a host with
+        // several addresses may answer from another one.
+        if envelope.tag == self.core.splitter_tag {
+            return self.splitter_says(now, envelope.message);
+        }
+        match envelope.message {
+            Message::Chunk { number, origin, payload } => {
+                let place = self.meet(from, envelope.tag)?;
+                self.chunk(now, Sender::Neighbour(place), number, origin, payload)
+            }
+            Message::Hello { id, answer } => {
+                let place = self.meet(from, envelope.tag)?;
+                self.hello(place, id, answer);
+                Ok(())
+            }
+            Message::Goodbye { .. } => {
+                let place = self.known(from, envelope.tag)?;
+                let id = self.remove(place);
+                self.core.event(PeerEvent::NeighbourLeft { id, reason: Departure::Goodbye });
+                Ok(())
+            }
+            _ => Err(Reject::Unexpected),
+        }
+    }
+
+    fn splitter_says(&mut self, now: Instant, message: Message<'_>) -> Result<(), Reject> {
+        match message {
+            Message::Chunk { number, origin, payload } => {
+                if self.core.endpoint != Some(origin) {
+                    return Err(Reject::Malformed);
+                }
+                self.confirm(now);
+                self.chunk(now, Sender::Splitter, number, origin, payload)
+            }
+            Message::Hello { id, .. } if id == self.core.id => {
+                self.confirm(now);
+                Ok(())
+            }
+            Message::Goodbye { id, reason } if id == self.core.id => {
+                self.dismissed(reason);
+                Ok(())
+            }
+            _ => Err(Reject::Unexpected),
+        }
+    }
+
+    fn confirm(&mut self, now: Instant) {
+        self.core.heard_splitter = now;
+        if !self.core.confirmed && self.core.phase == Phase::Member {
+            self.core.confirmed = true;
+            self.core.event(PeerEvent::Joined);
+        }
+    }
+
+    fn dismissed(&mut self, reason: Departure) {
+        let leaving = self.core.phase == Phase::Leaving;
+        if reason == Departure::Ended && !leaving {
+            // Answer, so that the splitter needs not repeat itself (7.3).
+            self.core.part_splitter = true;
+            self.core.phase = Phase::Leaving;
+            self.core.goodbyes = 1;
+            self.core.leave_retry = None;
+            self.core.tick = None;
+            self.buffer.drain();
+            self.core.event(PeerEvent::Dismissed { reason });
+            return;
+        }
+        self.core.end();
+        self.sets.clear_row(sets::GREET);
+        self.core.event(if leaving {
+            PeerEvent::Left { answered: true }
+        } else {
+            PeerEvent::Dismissed { reason }
+        });
+    }
+
+    /// The place of a neighbour that is in the table.
+    fn known(&self, from: SocketAddr, tag: Tag) -> Result<usize, Reject> {
+        let place = self.neighbours.find(from).ok_or(Reject::Stranger)?;
+        match self.neighbours.get(place) {
+            Some((_, neighbour)) if place != MYSELF && neighbour.tag == tag => Ok(place),
+            _ => Err(Reject::Forged),
+        }
+    }
+
+    /// The place of whoever speaks: a neighbour, or one who proves to have
+    /// joined after this peer. Adds it to `forward[self]` (3.4, 5.3).
+    fn meet(&mut self, from: SocketAddr, tag: Tag) -> Result<usize, Reject> {
+        let place = match self.known(from, tag) {
+            Ok(place) => place,
+            Err(reject) if self.core.key.tag(from) != tag => return Err(reject),
+            Err(_) => self.welcome(from, tag)?,
+        };
+        let Some(neighbour) = self.neighbours.get_mut(place) else {
+            return Err(Reject::Stranger);
+        };
+        if !neighbour.heard {
+            neighbour.heard = true;
+            self.core.newcomer = place as u16;
+        }
+        if self.core.phase == Phase::Member && self.sets.insert(sets::FORWARD_SELF, place) {
+            neighbour.activity = neighbour.activity.max(0);
+        }
+        Ok(place)
+    }
+
+    fn welcome(&mut self, from: SocketAddr, tag: Tag) -> Result<usize, Reject> {
+        if self.core.phase != Phase::Member || self.core.endpoint == Some(from) {
+            return Err(Reject::Unexpected);
+        }
+        if let Some(earlier) = self.neighbours.find(from) {
+            // It was an older member, and has joined again since.
+            self.remove(earlier);
+        } else if self.neighbours.len() == self.neighbours.capacity() {
+            self.make_room();
+        }
+        self.neighbours.insert(from, Neighbour::new(None, tag)).map_err(|_| Reject::TableFull)
+    }
+
+    /// Gives up a neighbour that is no longer served, if there is one (4).
+    fn make_room(&mut self) {
+        let found = self
+            .neighbours
+            .iter()
+            .map(|(place, ..)| place)
+            .find(|place| *place != MYSELF && !self.sets.contains(sets::FORWARD_SELF, *place));
+        if let Some(place) = found {
+            self.remove(place);
+        }
+    }
+
+    fn hello(&mut self, place: usize, id: NodeId, answer: bool) {
+        if let Some(neighbour) = self.neighbours.get_mut(place)
+            && neighbour.id.is_none()
+        {
+            neighbour.id = Some(id);
+            self.core.event(PeerEvent::NeighbourJoined { id: Some(id) });
+        }
+        if answer {
+            self.sets.insert(sets::GREET, place);
+        }
+    }
+
+    /// Section 5, in its order.
+    fn chunk(
+        &mut self,
+        now: Instant,
+        sender: Sender,
+        number: ChunkNumber,
+        origin: SocketAddr,
+        payload: &[u8],
+    ) -> Result<(), Reject> {
+        if payload.len() > usize::from(self.buffer.chunk_bytes()) {
+            return Err(Reject::Malformed);
+        }
+        let origin_place = match sender {
+            Sender::Splitter => Some(MYSELF),
+            Sender::Neighbour(_) => self.neighbours.find(origin),
+        };
+        if let Sender::Neighbour(_) = sender
+            && origin_place == Some(MYSELF)
+        {
+            // What I am the origin of comes from the splitter only.
+            return Err(Reject::Unexpected);
+        }
+        let origin_index = origin_place.map_or(NOBODY, |place| place as u16);
+        match self.buffer.store(number, origin_index, payload, sender == Sender::Splitter) {
+            Stored::New => {}
+            Stored::Jumped { from, skipped } => {
+                self.core.lose(from, skipped);
+                self.core.playing = false;
+                self.core.event(PeerEvent::Skipped { from, chunks: skipped });
+            }
+            Stored::Duplicate => {
+                self.core.stats.duplicates += 1;
+                return Ok(());
+            }
+            Stored::Late => {
+                self.core.stats.late += 1;
+                return Ok(());
+            }
+            Stored::TooFarAhead => return Err(Reject::OutOfRange),
+        }
+        self.core.stats.chunks_received += 1;
+        self.account(now, sender, origin, origin_place);
+        if let Some(origin_place) = origin_place {
+            self.queue(sender, origin_place, number);
+        }
+        if self.core.phase == Phase::Member {
+            self.core.credits = self.core.credits.saturating_add(1);
+        }
+        self.count_round();
+        Ok(())
+    }
+
+    /// Who sent and who originated it (5.3, 8.2).
+    fn account(
+        &mut self,
+        now: Instant,
+        sender: Sender,
+        origin: SocketAddr,
+        origin_place: Option<usize>,
+    ) {
+        if let Sender::Neighbour(place) = sender
+            && let Some(neighbour) = self.neighbours.get_mut(place)
+        {
+            neighbour.received = neighbour.received.saturating_add(1);
+        }
+        match origin_place {
+            Some(MYSELF) => {}
+            Some(place) => {
+                if let Some(neighbour) = self.neighbours.get_mut(place) {
+                    neighbour.activity = neighbour.activity.saturating_add(1).min(MAX_ACTIVITY);
+                }
+            }
+            // A third party's word is no proof: ask the origin itself. At most
+            // one question a second, so that nobody can be made to flood it.
+            None if now >= self.core.next_rumour && !self.core.rumours.is_full() => {
+                self.core.next_rumour = now + HELLO_INTERVAL;
+                let _ = self.core.rumours.push_back(origin);
+            }
+            None => {}
+        }
+    }
+
+    /// Appends the chunk to `pending[n]` for every `n` of `forward[o]` (5.4),
+    /// but never sends it back to where it came from.
+    fn queue(&mut self, sender: Sender, origin: usize, number: ChunkNumber) {
+        let row = match self.neighbours.get(origin) {
+            _ if origin == MYSELF => sets::FORWARD_SELF,
+            Some((_, neighbour)) if neighbour.row != NOBODY => usize::from(neighbour.row),
+            _ => return,
+        };
+        for index in 0..self.sets.row_words() {
+            for bit in Bits(self.sets.word(row, index)) {
+                let place = index * WORD_BITS + bit;
+                if place == origin || sender == Sender::Neighbour(place) {
+                    continue;
+                }
+                let Some(neighbour) = self.neighbours.get_mut(place) else { continue };
+                if self.pending.push(&mut neighbour.pending, number) {
+                    self.sets.insert(sets::BUSY, place);
+                } else {
+                    self.core.stats.pending_full += 1;
+                }
+            }
+        }
+    }
+
+    /// A round is over when as many chunks came as there are members; then
+    /// every activity goes down by one (8.2).
+    fn count_round(&mut self) {
+        self.core.round_chunks += 1;
+        if (self.core.round_chunks as usize) <= self.sets.count(sets::FORWARD_SELF) {
+            return;
+        }
+        self.core.round_chunks = 0;
+        for index in 0..self.sets.row_words() {
+            for bit in Bits(self.sets.word(sets::FORWARD_SELF, index)) {
+                self.end_round_of(index * WORD_BITS + bit);
+            }
+        }
+    }
+
+    fn end_round_of(&mut self, place: usize) {
+        let Some(neighbour) = self.neighbours.get_mut(place) else { return };
+        neighbour.activity = neighbour.activity.saturating_sub(1);
+        if neighbour.activity < MIN_ACTIVITY {
+            let id = neighbour.id;
+            self.stop_serving(place);
+            self.core.event(PeerEvent::NeighbourLeft { id, reason: Departure::Silent });
+        }
+    }
+}

@@ -1,0 +1,324 @@
+//! What a peer keeps in mind besides its tables.
+
+use core::net::SocketAddr;
+use core::time::Duration;
+
+use heapless::Deque;
+
+use super::{MYSELF, complains};
+use crate::buffer::{BufferState, NOBODY};
+use crate::endpoints::EndpointsState;
+use crate::node::{NodeId, RejectCounts, Role, TeamId};
+use crate::pending::{PendingList, PendingState};
+use crate::wire::Welcome;
+use crate::{ChunkNumber, Departure, Instant, Key, Tag};
+
+/// How often a peer says [hello] to its splitter (3.6).
+pub(super) const HELLO_INTERVAL: Duration = Duration::from_secs(1);
+/// A splitter that did not answer for so long is gone.
+pub(super) const SPLITTER_SILENCE: Duration = Duration::from_secs(6);
+/// How often a [hello] to a member of the list is said in all, until that
+/// member is heard: datagrams get lost.
+pub(super) const MAX_GREETINGS: u8 = 5;
+/// How long a leaving peer waits for the splitter's [goodbye] (7.1) …
+pub(super) const LEAVE_RETRY: Duration = Duration::from_millis(250);
+/// … and how often it says its own.
+pub(super) const MAX_GOODBYES: u8 = 4;
+/// Activity (8.2) starts at 0 and never exceeds this.
+pub(super) const MAX_ACTIVITY: i8 = 4;
+/// Below this a neighbour is no longer served: it was silent for 16 rounds.
+pub(super) const MIN_ACTIVITY: i8 = -16;
+/// Events that wait for the driver. A call makes at most a few.
+const MAX_EVENTS: usize = 16;
+/// Complaints that wait to be sent. More losses than that in one go are not
+/// complained about: one is enough to accuse an origin.
+const MAX_COMPLAINTS: usize = 32;
+/// Origins heard of from third parties that wait for a [hello] (5.3).
+const MAX_RUMOURS: usize = 4;
+
+/// All of a peer's state that is no table.
+#[derive(Debug, Clone)]
+pub struct PeerState {
+    pub(super) core: PeerCore,
+    pub(super) neighbours: EndpointsState,
+    pub(super) pending: PendingState,
+    pub(super) buffer: BufferState,
+}
+
+impl PeerState {
+    /// A peer that has not joined yet.
+    pub const fn new() -> PeerState {
+        PeerState {
+            core: PeerCore::new(),
+            neighbours: EndpointsState::new(),
+            pending: PendingState::new(),
+            buffer: BufferState::new(),
+        }
+    }
+}
+
+impl Default for PeerState {
+    fn default() -> PeerState {
+        PeerState::new()
+    }
+}
+
+/// Where a peer is in its life.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[cfg_attr(feature = "defmt", derive(defmt::Format))]
+pub enum Phase {
+    /// In no team.
+    Outside,
+    /// Takes the list of members.
+    Joining,
+    /// In the team.
+    Member,
+    /// Has said [goodbye] and waits for the splitter's.
+    Leaving,
+}
+
+/// What a peer has to tell.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[cfg_attr(feature = "defmt", derive(defmt::Format))]
+pub enum PeerEvent {
+    /// The splitter has taken the peer into the team.
+    Joined,
+    /// A neighbour showed up; `id` is unknown until it says hello.
+    NeighbourJoined {
+        /// Its name.
+        id: Option<NodeId>,
+    },
+    /// A neighbour said goodbye, or is no longer served, being silent.
+    NeighbourLeft {
+        /// Its name.
+        id: Option<NodeId>,
+        /// Why.
+        reason: Departure,
+    },
+    /// Playing starts with this chunk (6.1).
+    Playing {
+        /// The first chunk received.
+        first: ChunkNumber,
+    },
+    /// The stream went on without this peer: chunks that will never be played.
+    Skipped {
+        /// The first of them.
+        from: ChunkNumber,
+        /// How many.
+        chunks: u32,
+    },
+    /// The splitter says that the peer is out of the team, and why.
+    Dismissed {
+        /// Why.
+        reason: Departure,
+    },
+    /// The splitter has not been heard for six seconds: join again.
+    SplitterSilent,
+    /// The peer has left in good order or, `answered` being false, alone.
+    Left {
+        /// Whether the splitter said [goodbye] too.
+        answered: bool,
+    },
+}
+
+/// What a peer counts. Everything since it was made; joining again goes on.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+pub struct PeerStats {
+    /// Chunks stored.
+    pub chunks_received: u64,
+    /// Chunks played.
+    pub chunks_played: u64,
+    /// Chunks that had not come when their turn came (6.3).
+    pub chunks_lost: u64,
+    /// Chunks that were there already (5.1).
+    pub duplicates: u64,
+    /// Chunks that came after their turn (5.1).
+    pub late: u64,
+    /// Chunks sent to neighbours, each as often as it was sent.
+    pub chunks_sent: u64,
+    /// Bytes of payload played.
+    pub bytes_played: u64,
+    /// Chunks not queued for a neighbour because the pool was full (4).
+    pub pending_full: u64,
+    /// Chunks queued whose slot was used again before their turn to be sent.
+    pub pending_stale: u64,
+    /// Complaints sent (8.1).
+    pub complaints: u64,
+    /// Datagrams turned away, by reason.
+    pub rejects: RejectCounts,
+}
+
+/// What a peer knows about one member of its team.
+#[derive(Debug, Clone)]
+pub struct Neighbour {
+    /// Its name, once known.
+    pub(super) id: Option<NodeId>,
+    /// What datagrams of the pair carry.
+    pub(super) tag: Tag,
+    /// `pending[neighbour]` (4).
+    pub(super) pending: PendingList,
+    /// The row of sets that holds `forward[neighbour]`, or [`NOBODY`].
+    pub(super) row: u16,
+    /// Chunks it originated, less rounds (8.2).
+    pub(super) activity: i8,
+    /// How many more [hello]s it gets unless it is heard.
+    pub(super) greetings: u8,
+    /// Whether anything came from it.
+    pub(super) heard: bool,
+    pub(super) received: u32,
+    pub(super) sent: u32,
+}
+
+impl Neighbour {
+    pub(super) const fn new(id: Option<NodeId>, tag: Tag) -> Neighbour {
+        Neighbour {
+            id,
+            tag,
+            pending: PendingList::EMPTY,
+            row: NOBODY,
+            activity: 0,
+            greetings: 0,
+            heard: false,
+            received: 0,
+            sent: 0,
+        }
+    }
+}
+
+/// The part of the state that belongs to no table.
+#[derive(Debug, Clone)]
+pub(crate) struct PeerCore {
+    pub(super) phase: Phase,
+    pub(super) team: TeamId,
+    pub(super) id: NodeId,
+    pub(super) endpoint: Option<SocketAddr>,
+    pub(super) key: Key,
+    pub(super) splitter: Option<SocketAddr>,
+    pub(super) splitter_tag: Tag,
+    /// Whether the splitter has answered a [hello] or sent a chunk.
+    pub(super) confirmed: bool,
+    pub(super) heard_splitter: Instant,
+    /// Next [hello] to the splitter and what goes with it.
+    pub(super) tick: Option<Instant>,
+    pub(super) leave_retry: Option<Instant>,
+    pub(super) goodbyes: u8,
+    pub(super) greet_splitter: bool,
+    pub(super) part_splitter: bool,
+    /// Chunks received that may each still serve one neighbour (5.5).
+    pub(super) credits: u16,
+    pub(super) serving: Option<u16>,
+    /// The neighbour served last (5.6).
+    pub(super) last_served: u16,
+    /// The neighbour last heard from for the first time, until it is served
+    /// (5.6); or [`NOBODY`].
+    pub(super) newcomer: u16,
+    /// Chunks stored in the round at hand (8.2).
+    pub(super) round_chunks: u32,
+    pub(super) playing: bool,
+    pub(super) complaints: Deque<ChunkNumber, MAX_COMPLAINTS>,
+    pub(super) rumours: Deque<SocketAddr, MAX_RUMOURS>,
+    pub(super) next_rumour: Instant,
+    pub(super) plan: Option<super::departure::Plan>,
+    pub(super) events: Deque<PeerEvent, MAX_EVENTS>,
+    pub(super) stats: PeerStats,
+}
+
+impl PeerCore {
+    const fn new() -> PeerCore {
+        PeerCore {
+            phase: Phase::Outside,
+            team: TeamId(0),
+            id: NodeId { role: Role::Peer, number: 0 },
+            endpoint: None,
+            key: Key::new([0; 16]),
+            splitter: None,
+            splitter_tag: Tag::NONE,
+            confirmed: false,
+            heard_splitter: Instant::ZERO,
+            tick: None,
+            leave_retry: None,
+            goodbyes: 0,
+            greet_splitter: false,
+            part_splitter: false,
+            credits: 0,
+            serving: None,
+            last_served: MYSELF as u16,
+            newcomer: NOBODY,
+            round_chunks: 0,
+            playing: false,
+            complaints: Deque::new(),
+            rumours: Deque::new(),
+            next_rumour: Instant::ZERO,
+            plan: None,
+            events: Deque::new(),
+            stats: PeerStats {
+                chunks_received: 0,
+                chunks_played: 0,
+                chunks_lost: 0,
+                duplicates: 0,
+                late: 0,
+                chunks_sent: 0,
+                bytes_played: 0,
+                pending_full: 0,
+                pending_stale: 0,
+                complaints: 0,
+                rejects: RejectCounts::ZERO,
+            },
+        }
+    }
+
+    /// A new membership: everything anew but the statistics.
+    pub(super) fn begin(
+        &mut self,
+        now: Instant,
+        splitter: SocketAddr,
+        team: TeamId,
+        welcome: &Welcome<'_>,
+    ) {
+        let stats = self.stats;
+        *self = PeerCore {
+            phase: Phase::Joining,
+            team,
+            id: welcome.id,
+            endpoint: Some(welcome.you),
+            key: welcome.key,
+            splitter: Some(splitter),
+            splitter_tag: welcome.key.splitter_tag(),
+            heard_splitter: now,
+            stats,
+            ..PeerCore::new()
+        };
+    }
+
+    /// Out of the team: nothing is due any more.
+    pub(super) fn end(&mut self) {
+        self.phase = Phase::Outside;
+        self.tick = None;
+        self.leave_retry = None;
+        self.greet_splitter = false;
+        self.part_splitter = false;
+        self.credits = 0;
+        self.serving = None;
+        self.plan = None;
+        self.complaints.clear();
+        self.rumours.clear();
+    }
+
+    /// Tells the driver; what nobody fetches is dropped, oldest first.
+    pub(super) fn event(&mut self, event: PeerEvent) {
+        if self.events.is_full() {
+            self.events.pop_front();
+        }
+        let _ = self.events.push_back(event);
+    }
+
+    /// Counts `chunks` lost chunks from `number` on; a monitor complains.
+    pub(super) fn lose(&mut self, number: ChunkNumber, chunks: u32) {
+        self.stats.chunks_lost += u64::from(chunks);
+        if complains(self.id.role) && self.phase == Phase::Member {
+            for offset in 0..chunks.min(MAX_COMPLAINTS as u32) {
+                let _ = self.complaints.push_back(number.plus(offset));
+            }
+        }
+    }
+}

@@ -1,0 +1,328 @@
+//! A whole team in one thread: a splitter and its peers on a network without
+//! delay, which delivers one datagram after the other in causal order.
+
+#![allow(dead_code, reason = "each test uses its part")]
+
+use std::collections::VecDeque;
+use std::net::SocketAddr;
+use std::time::Duration;
+
+use p2psp_core::wire::{self, Envelope, MAX_DATAGRAM_BYTES, Message};
+use p2psp_core::{
+    ChunkNumber, Instant, Key, Node, NodeId, Peer, PeerEvent, Playout, Role, Splitter,
+    SplitterConfig, SplitterEvent, SplitterStorage, Storage, TeamId,
+};
+
+pub const TEAM: TeamId = TeamId(0x5eed);
+pub const CHUNK: usize = 32;
+
+pub type PeerStorage = Storage<64, 1024, CHUNK>;
+
+/// A datagram on its way.
+pub struct InFlight {
+    pub from: SocketAddr,
+    pub to: SocketAddr,
+    pub bytes: Vec<u8>,
+}
+
+/// A chunk that went from one node to another, as `S>M0:2`.
+pub type Sent = String;
+
+pub struct Member {
+    pub endpoint: SocketAddr,
+    pub storage: Box<PeerStorage>,
+    pub events: Vec<PeerEvent>,
+    /// Numbers played (`Ok`) or lost (`Err`).
+    pub played: Vec<Result<u32, u32>>,
+    /// For each chunk that came, how far behind the newest ever cut.
+    pub most_behind: i32,
+    /// A dead peer neither hears nor speaks.
+    pub dead: bool,
+    /// A selfish peer forwards nothing.
+    pub selfish: bool,
+}
+
+impl Member {
+    pub fn peer(&mut self) -> Peer<'_> {
+        Peer::new(self.storage.memory())
+    }
+
+    pub fn lost(&self) -> usize {
+        self.played.iter().filter(|one| one.is_err()).count()
+    }
+}
+
+pub struct Team {
+    pub now: Instant,
+    pub splitter_endpoint: SocketAddr,
+    pub splitter: Box<SplitterStorage<64, 4096, CHUNK>>,
+    pub splitter_events: Vec<SplitterEvent>,
+    pub members: Vec<Member>,
+    pub sent: Vec<Sent>,
+    pub newest: ChunkNumber,
+    /// Datagrams that must not arrive.
+    pub drop: Box<dyn FnMut(&InFlight) -> bool>,
+}
+
+pub fn config(buffer_chunks: u32) -> SplitterConfig {
+    SplitterConfig {
+        team: TEAM,
+        key: Key::new([42; 16]),
+        chunk_bytes: CHUNK as u16,
+        buffer_chunks,
+        max_team: 64,
+        max_losses: 8,
+        first_chunk: ChunkNumber::ZERO,
+    }
+}
+
+pub fn endpoint(n: usize) -> SocketAddr {
+    SocketAddr::from(([10, 0, 0, 1 + n as u8], 4000))
+}
+
+/// The bytes of a chunk tell its number.
+pub fn payload(number: ChunkNumber) -> Vec<u8> {
+    number.get().to_le_bytes().repeat(CHUNK / 4)
+}
+
+impl Team {
+    pub fn new(config: SplitterConfig) -> Team {
+        let newest = config.first_chunk;
+        let mut team = Team {
+            now: Instant::from_micros(1),
+            splitter_endpoint: SocketAddr::from(([10, 0, 1, 1], 8001)),
+            splitter: Box::new(SplitterStorage::new(config)),
+            splitter_events: Vec::new(),
+            members: Vec::new(),
+            sent: Vec::new(),
+            newest,
+            drop: Box::new(|_| false),
+        };
+        let now = team.now;
+        team.splitter().start(now);
+        team
+    }
+
+    /// A team whose members (monitor first) have all joined.
+    pub fn of(size: usize, config: SplitterConfig) -> Team {
+        let mut team = Team::new(config);
+        for n in 0..size {
+            team.join(if n == 0 { Role::Monitor } else { Role::Peer });
+        }
+        team
+    }
+
+    pub fn splitter(&mut self) -> Splitter<'_> {
+        Splitter::new(self.splitter.memory())
+    }
+
+    /// Joins a peer, as a driver would; its index.
+    pub fn join(&mut self, role: Role) -> usize {
+        let index = self.members.len();
+        self.members.push(Member {
+            endpoint: endpoint(index),
+            storage: Box::new(PeerStorage::new()),
+            events: Vec::new(),
+            played: Vec::new(),
+            most_behind: 0,
+            dead: false,
+            selfish: false,
+        });
+        self.join_again(index, role);
+        index
+    }
+
+    pub fn join_again(&mut self, index: usize, role: Role) {
+        let (now, at) = (self.now, self.members[index].endpoint);
+        let splitter_endpoint = self.splitter_endpoint;
+        let mut splitter = Splitter::new(self.splitter.memory());
+        let admission = splitter.admit(now, at, role, true).expect("admitted");
+        let welcome = splitter.welcome(&admission, 0, "audio/mpeg", "");
+        let mut peer = Peer::new(self.members[index].storage.memory());
+        peer.join(now, splitter_endpoint, TEAM, &welcome).expect("fits");
+        for member in splitter.list(&admission) {
+            peer.add_member(&member).expect("fits");
+        }
+        peer.admitted(now);
+        self.settle();
+    }
+
+    /// Cuts the next chunk and delivers all that follows from it.
+    pub fn cut(&mut self) -> ChunkNumber {
+        let number = self.splitter().next_chunk();
+        self.newest = number;
+        self.splitter().push_chunk(&payload(number)).expect("drained");
+        self.settle();
+        number
+    }
+
+    pub fn cut_many(&mut self, chunks: usize) {
+        for _ in 0..chunks {
+            self.cut();
+        }
+    }
+
+    /// Lets time pass; deadlines come when they are due.
+    pub fn pass(&mut self, time: Duration) {
+        let end = self.now + time;
+        loop {
+            let mut next = self.splitter().poll_timeout();
+            for member in self.members.iter_mut().filter(|member| !member.dead) {
+                let due = member.peer().poll_timeout();
+                next = match (next, due) {
+                    (Some(a), Some(b)) => Some(a.min(b)),
+                    (a, b) => a.or(b),
+                };
+            }
+            let Some(due) = next.filter(|due| *due <= end) else { break };
+            self.now = due;
+            let now = self.now;
+            self.splitter().handle_timeout(now);
+            assert!(self.splitter().poll_timeout().is_none_or(|next| next > now));
+            for member in self.members.iter_mut().filter(|member| !member.dead) {
+                member.peer().handle_timeout(now);
+                assert!(member.peer().poll_timeout().is_none_or(|next| next > now));
+            }
+            self.settle();
+        }
+        self.now = end;
+    }
+
+    /// Delivers everything until nobody has anything to say.
+    pub fn settle(&mut self) {
+        let mut wire = VecDeque::new();
+        loop {
+            self.collect(&mut wire);
+            let Some(datagram) = wire.pop_front() else { break };
+            if !(self.drop)(&datagram) {
+                self.deliver(&datagram);
+            }
+        }
+    }
+
+    pub fn deliver(&mut self, datagram: &InFlight) {
+        let (now, newest) = (self.now, self.newest);
+        if datagram.to == self.splitter_endpoint {
+            let _ = self.splitter().handle_datagram(now, datagram.from, &datagram.bytes);
+            return;
+        }
+        let Some(member) = self.members.iter_mut().find(|member| member.endpoint == datagram.to)
+        else {
+            return;
+        };
+        if member.dead {
+            return;
+        }
+        if let Ok(Envelope { message: Message::Chunk { number, .. }, .. }) =
+            wire::decode(&datagram.bytes)
+        {
+            member.most_behind = member.most_behind.max(number.distance_to(newest));
+        }
+        let _ = member.peer().handle_datagram(now, datagram.from, &datagram.bytes);
+        member.play();
+    }
+
+    fn collect(&mut self, wire: &mut VecDeque<InFlight>) {
+        let mut buf = [0; MAX_DATAGRAM_BYTES];
+        let mut out = Vec::new();
+        let mut splitter = Splitter::new(self.splitter.memory());
+        while let Some(transmit) = splitter.poll_transmit(&mut buf) {
+            let bytes = buf[..transmit.len].to_vec();
+            out.push(InFlight { from: self.splitter_endpoint, to: transmit.to, bytes });
+        }
+        while let Some(event) = splitter.poll_event() {
+            self.splitter_events.push(event);
+        }
+        for member in self.members.iter_mut().filter(|member| !member.dead) {
+            let (from, selfish) = (member.endpoint, member.selfish);
+            let mut events = Vec::new();
+            let mut peer = member.peer();
+            while let Some(transmit) = peer.poll_transmit(&mut buf) {
+                let bytes = buf[..transmit.len].to_vec();
+                let chunk = matches!(wire::decode(&bytes).unwrap().message, Message::Chunk { .. });
+                if !(selfish && chunk) {
+                    out.push(InFlight { from, to: transmit.to, bytes });
+                }
+            }
+            while let Some(event) = peer.poll_event() {
+                events.push(event);
+            }
+            member.events.extend(events);
+            member.play();
+        }
+        for datagram in &out {
+            if let Message::Chunk { number, .. } = wire::decode(&datagram.bytes).unwrap().message {
+                let (from, to) = (self.name(datagram.from), self.name(datagram.to));
+                self.sent.push(format!("{from}>{to}:{number}"));
+            }
+        }
+        wire.extend(out);
+    }
+
+    pub fn name(&mut self, endpoint: SocketAddr) -> String {
+        if endpoint == self.splitter_endpoint {
+            return "S".to_owned();
+        }
+        self.members
+            .iter_mut()
+            .find(|member| member.endpoint == endpoint)
+            .map_or("?".to_owned(), |member| member.peer().id().to_string())
+    }
+
+    /// `forward` of a member as in the published figures: `M0: [P1, P2]`.
+    pub fn forward(&mut self, index: usize) -> String {
+        let peer = self.members[index].peer();
+        let name = |place| peer.name(place).map_or("?".to_owned(), |id: NodeId| id.to_string());
+        let rows: Vec<String> = peer
+            .forward()
+            .map(|(origin, to)| {
+                let to: Vec<String> = to.map(name).collect();
+                format!("{}: [{}]", name(origin), to.join(", "))
+            })
+            .collect();
+        rows.join("; ")
+    }
+
+    /// `pending` of a member: `M0: 3 4`.
+    pub fn pending(&mut self, index: usize) -> String {
+        let peer = self.members[index].peer();
+        let rows: Vec<String> = peer
+            .pending()
+            .map(|(to, chunks)| {
+                let chunks: Vec<String> = chunks.map(|chunk| chunk.to_string()).collect();
+                let to = peer.name(to).map_or("?".to_owned(), |id| id.to_string());
+                format!("{to}: {}", chunks.join(" "))
+            })
+            .collect();
+        rows.join("; ")
+    }
+
+    pub fn take_sent(&mut self) -> String {
+        std::mem::take(&mut self.sent).join(" ")
+    }
+
+    pub fn size(&mut self) -> usize {
+        self.splitter().team_size()
+    }
+}
+
+impl Member {
+    fn play(&mut self) {
+        let mut played = Vec::new();
+        let mut peer = Peer::new(self.storage.memory());
+        loop {
+            match peer.next_chunk() {
+                Playout::Chunk { number, payload: bytes } => {
+                    assert_eq!(bytes, payload(number), "the bytes of chunk {number}");
+                    played.push(Ok(number.get()));
+                }
+                Playout::Lost { number } => played.push(Err(number.get())),
+                Playout::NotYet => break,
+            }
+        }
+        while let Some(event) = peer.poll_event() {
+            self.events.push(event);
+        }
+        self.played.extend(played);
+    }
+}
