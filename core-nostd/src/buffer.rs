@@ -37,6 +37,9 @@ pub(crate) struct BufferState {
     phase: Phase,
     /// Chunks stored and not yet played.
     filled: u32,
+    /// A chunk so far ahead that its slot is still in use; it waits aside
+    /// until what is due because of it has been played.
+    early: Option<Slot>,
 }
 
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -60,6 +63,7 @@ impl BufferState {
             highest: ChunkNumber::ZERO,
             phase: Phase::Empty,
             filled: 0,
+            early: None,
         }
     }
 }
@@ -69,14 +73,11 @@ impl BufferState {
 pub(crate) enum Stored {
     /// In its slot now.
     New,
-    /// In its slot now; the `skipped` chunks from `from` on that were not yet
-    /// played never will be, for the splitter is far ahead of them.
-    Jumped { from: ChunkNumber, skipped: u32 },
     /// It was there already.
     Duplicate,
     /// Its turn is over.
     Late,
-    /// So far ahead that it would push out what is not yet played.
+    /// So far ahead that it can't be true.
     TooFarAhead,
 }
 
@@ -85,8 +86,8 @@ pub(crate) enum Stored {
 pub(crate) enum Turn {
     /// This chunk is to be played.
     Chunk { number: ChunkNumber, slot: usize },
-    /// This chunk never came.
-    Lost { number: ChunkNumber },
+    /// These chunks never came.
+    Lost { number: ChunkNumber, chunks: u32 },
     /// It is nobody's turn yet.
     NotYet,
 }
@@ -97,6 +98,7 @@ pub(crate) struct Buffer<'s> {
     state: &'s mut BufferState,
     slots: &'s mut [Slot],
     payload: &'s mut [u8],
+    spare: &'s mut [u8],
 }
 
 impl<'s> Buffer<'s> {
@@ -104,14 +106,18 @@ impl<'s> Buffer<'s> {
         state: &'s mut BufferState,
         slots: &'s mut [Slot],
         payload: &'s mut [u8],
+        spare: &'s mut [u8],
     ) -> Buffer<'s> {
-        Buffer { state, slots, payload }
+        Buffer { state, slots, payload, spare }
     }
 
     /// Whether a buffer of `2 chunks` slots of `chunk_bytes` fits in.
     pub(crate) fn fits(&self, chunks: u32, chunk_bytes: u16) -> bool {
         let slots = 2 * chunks as usize;
-        slots <= self.slots.len() && slots * usize::from(chunk_bytes) <= self.payload.len()
+        let chunk = usize::from(chunk_bytes);
+        slots <= self.slots.len()
+            && slots * chunk <= self.payload.len()
+            && chunk <= self.spare.len()
     }
 
     /// Empties the buffer and sets `B` and the length of a chunk. They fit.
@@ -121,42 +127,114 @@ impl<'s> Buffer<'s> {
         self.slots.fill(Slot::EMPTY);
     }
 
-    /// Stores a chunk (5.1, 5.2). Only a `trusted` number, one that the
-    /// splitter itself sent, can move the buffer beyond its slots.
+    /// Stores a chunk (5.1, 5.2). A peer's chunk may be `reach` chunks ahead
+    /// of the highest, or the size of the buffer if that is more; `None`, for
+    /// a chunk from the splitter itself, sets no limit.
     pub(crate) fn store(
         &mut self,
         number: ChunkNumber,
         origin: u16,
         payload: &[u8],
-        trusted: bool,
+        reach: Option<u32>,
     ) -> Stored {
         debug_assert!(payload.len() <= usize::from(self.state.chunk_bytes));
-        let mut outcome = Stored::New;
         if self.state.phase == Phase::Empty {
             self.begin_at(number);
         }
         let ahead = self.state.cursor.distance_to(number);
-        if ahead >= self.slot_count() as i32 {
-            if !trusted {
-                return Stored::TooFarAhead;
-            }
-            let from = self.state.cursor;
-            let skipped = ahead as u32;
-            self.slots.fill(Slot::EMPTY);
-            self.state.filled = 0;
-            self.begin_at(number);
-            outcome = Stored::Jumped { from, skipped };
-        } else if ahead < 0 {
+        if ahead < 0 {
             return Stored::Late;
         }
+        let slot = Slot { number, origin, len: payload.len() as u16 };
+        if ahead as usize >= self.slot_count() {
+            let beyond = self.state.highest.distance_to(number);
+            let reach = reach.map_or(i32::MAX, |reach| reach.max(2 * self.state.chunks) as i32);
+            if let Some(early) = self.state.early {
+                return if early.number == number {
+                    Stored::Duplicate
+                } else {
+                    Stored::TooFarAhead
+                };
+            }
+            if beyond > reach {
+                return Stored::TooFarAhead;
+            }
+            self.spare[..payload.len()].copy_from_slice(payload);
+            self.state.early = Some(slot);
+            self.state.phase = Phase::Playing;
+            return Stored::New;
+        }
         let place = self.slot_of(number);
-        let slot = &mut self.slots[place];
-        if slot.len != 0 && slot.number == number {
+        if self.holds(place, number) {
             return Stored::Duplicate;
         }
-        *slot = Slot { number, origin, len: payload.len() as u16 };
+        self.slots[place] = slot;
         let start = place * usize::from(self.state.chunk_bytes);
         self.payload[start..start + payload.len()].copy_from_slice(payload);
+        self.note_stored(number);
+        Stored::New
+    }
+
+    /// Moves the play cursor one chunk forward if it is its time (6.2, 6.3);
+    /// over a long hole in one step.
+    pub(crate) fn play(&mut self) -> Turn {
+        let lead = match self.state.phase {
+            Phase::Empty | Phase::Filling => return Turn::NotYet,
+            Phase::Playing => self.state.chunks as i32,
+            Phase::Draining => 0,
+        };
+        let number = self.state.cursor;
+        let newest = self.state.early.map_or(self.state.highest, |early| early.number);
+        let due = number.distance_to(newest) - lead;
+        if due < 0 {
+            return Turn::NotYet;
+        }
+        let stored = number.distance_to(self.state.highest) >= 0;
+        if !stored && due as usize > self.slot_count() {
+            self.advance(due as u32);
+            return Turn::Lost { number, chunks: due as u32 };
+        }
+        let slot = self.state.cursor_slot as usize;
+        let held = self.holds(slot, number);
+        self.state.filled -= u32::from(held);
+        self.advance(1);
+        if held { Turn::Chunk { number, slot } } else { Turn::Lost { number, chunks: 1 } }
+    }
+
+    fn advance(&mut self, chunks: u32) {
+        let slots = self.slot_count() as u32;
+        self.state.cursor = self.state.cursor.plus(chunks);
+        self.state.cursor_slot += chunks % slots;
+        if self.state.cursor_slot >= slots {
+            self.state.cursor_slot -= slots;
+        }
+        if let Some(early) = self.state.early
+            && (self.state.cursor.distance_to(early.number) as usize) < self.slot_count()
+        {
+            // Its slot may be the one whose payload the caller is about to
+            // read: the next step puts it in its place.
+            if chunks == 1 && self.slot_of(early.number) == self.before_cursor() {
+                return;
+            }
+            self.settle_early(early);
+        }
+    }
+
+    fn settle_early(&mut self, early: Slot) {
+        let place = self.slot_of(early.number);
+        self.state.early = None;
+        self.slots[place] = early;
+        let (start, len) = (place * usize::from(self.state.chunk_bytes), usize::from(early.len));
+        self.payload[start..start + len].copy_from_slice(&self.spare[..len]);
+        self.note_stored(early.number);
+    }
+
+    fn before_cursor(&self) -> usize {
+        let slot = self.state.cursor_slot as usize;
+        slot.checked_sub(1).unwrap_or(self.slot_count() - 1)
+    }
+
+    fn note_stored(&mut self, number: ChunkNumber) {
         self.state.filled += 1;
         if self.state.highest.is_before(number) {
             self.state.highest = number;
@@ -165,32 +243,11 @@ impl<'s> Buffer<'s> {
         if self.state.phase == Phase::Filling && span >= self.state.chunks as i32 {
             self.state.phase = Phase::Playing;
         }
-        outcome
     }
 
-    /// Moves the play cursor one chunk forward if it is its time (6.2, 6.3).
-    pub(crate) fn play(&mut self) -> Turn {
-        let lead = match self.state.phase {
-            Phase::Empty | Phase::Filling => return Turn::NotYet,
-            Phase::Playing => self.state.chunks as i32,
-            Phase::Draining => 0,
-        };
-        let number = self.state.cursor;
-        if number.distance_to(self.state.highest) < lead {
-            return Turn::NotYet;
-        }
-        let slot = self.state.cursor_slot as usize;
-        self.state.cursor = number.next();
-        self.state.cursor_slot += 1;
-        if self.state.cursor_slot as usize == self.slot_count() {
-            self.state.cursor_slot = 0;
-        }
-        if self.slots[slot].len != 0 && self.slots[slot].number == number {
-            self.state.filled -= 1;
-            Turn::Chunk { number, slot }
-        } else {
-            Turn::Lost { number }
-        }
+    /// Whether this very chunk is in the slot.
+    fn holds(&self, slot: usize, number: ChunkNumber) -> bool {
+        self.slots[slot].len != 0 && self.slots[slot].number == number
     }
 
     /// No more chunks will come: play out all there is (7.3).
@@ -208,19 +265,22 @@ impl<'s> Buffer<'s> {
 
     /// Origin and payload of a chunk, as long as its slot was not used again.
     pub(crate) fn get(&self, number: ChunkNumber) -> Option<(u16, &[u8])> {
+        if let Some(early) = self.state.early.filter(|early| early.number == number) {
+            return Some((early.origin, &self.spare[..usize::from(early.len)]));
+        }
         let ahead = self.state.cursor.distance_to(number);
         let reach = self.slot_count() as i32;
         if self.state.phase == Phase::Empty || !(-reach..reach).contains(&ahead) {
             return None;
         }
         let place = self.slot_of(number);
-        let slot = self.slots[place];
-        (slot.len != 0 && slot.number == number).then(|| (slot.origin, self.payload(place)))
+        self.holds(place, number).then(|| (self.slots[place].origin, self.payload(place)))
     }
 
     /// Forgets who `origin` was: its place in the table gets free.
     pub(crate) fn forget_origin(&mut self, origin: u16) {
-        for slot in self.slots.iter_mut().filter(|slot| slot.origin == origin) {
+        let slots = self.slots.iter_mut().chain(self.state.early.as_mut());
+        for slot in slots.filter(|slot| slot.origin == origin) {
             slot.origin = NOBODY;
         }
     }
@@ -297,15 +357,21 @@ mod tests {
         state: BufferState,
         slots: [Slot; 2 * B as usize],
         payload: [u8; 40],
+        spare: [u8; 4],
     }
 
     fn memory() -> Memory {
-        Memory { state: BufferState::new(), slots: [Slot::EMPTY; 10], payload: [0; 40] }
+        Memory {
+            state: BufferState::new(),
+            slots: [Slot::EMPTY; 10],
+            payload: [0; 40],
+            spare: [0; 4],
+        }
     }
 
     impl Memory {
         fn buffer(&mut self) -> Buffer<'_> {
-            Buffer::new(&mut self.state, &mut self.slots, &mut self.payload)
+            Buffer::new(&mut self.state, &mut self.slots, &mut self.payload, &mut self.spare)
         }
 
         fn filling() -> Memory {
@@ -320,7 +386,7 @@ mod tests {
     }
 
     fn put(buffer: &mut Buffer<'_>, number: u32) -> Stored {
-        buffer.store(n(number), 0, &number.to_le_bytes(), false)
+        buffer.store(n(number), 0, &number.to_le_bytes(), Some(0))
     }
 
     /// Plays all that is due: numbers played as `Ok`, lost as `Err`.
@@ -332,7 +398,8 @@ mod tests {
                     assert_eq!(buffer.payload(slot), number.get().to_le_bytes());
                     Ok(number.get())
                 }
-                Turn::Lost { number } => Err(number.get()),
+                Turn::Lost { number, chunks: 1 } => Err(number.get()),
+                Turn::Lost { .. } => panic!("a hole"),
                 Turn::NotYet => panic!("{one:?} is not due"),
             };
             assert_eq!(turn, *one);
@@ -381,23 +448,64 @@ mod tests {
     }
 
     #[test]
-    fn far_numbers_from_peers_change_nothing_from_the_splitter_they_start_anew() {
+    fn far_numbers_from_peers_change_nothing() {
         let mut memory = Memory::filling();
         let mut buffer = memory.buffer();
         for number in 0..7 {
             put(&mut buffer, number);
         }
         played(&mut buffer, &[Ok(0), Ok(1)]);
-        assert_eq!(put(&mut buffer, 12), Stored::TooFarAhead);
+        assert_eq!(put(&mut buffer, 6 + 2 * B + 1), Stored::TooFarAhead);
         assert_eq!(put(&mut buffer, 1 << 30), Stored::TooFarAhead);
         assert_eq!(put(&mut buffer, 0u32.wrapping_sub(1 << 30)), Stored::Late);
         played(&mut buffer, &[]);
-        let jumped = buffer.store(n(100), 0, &[1], true);
-        assert_eq!(jumped, Stored::Jumped { from: n(2), skipped: 98 });
-        assert_eq!((buffer.filled(), buffer.is_playing()), (1, false));
-        put(&mut buffer, 105);
-        assert_eq!(buffer.play(), Turn::Chunk { number: n(100), slot: 0 });
-        assert_eq!(buffer.store(n(50), 0, &[1], true), Stored::Late);
+    }
+
+    #[test]
+    fn a_chunk_ahead_of_the_slots_waits_until_what_is_due_was_played() {
+        let mut memory = Memory::filling();
+        let mut buffer = memory.buffer();
+        for number in [0, 1, 2, 3, 4, 6] {
+            put(&mut buffer, number);
+        }
+        played(&mut buffer, &[Ok(0), Ok(1)]);
+        assert_eq!(put(&mut buffer, 14), Stored::New);
+        assert_eq!(put(&mut buffer, 14), Stored::Duplicate);
+        assert_eq!(put(&mut buffer, 13), Stored::TooFarAhead, "one at a time");
+        assert_eq!(buffer.get(n(14)), Some((0, &14u32.to_le_bytes()[..])));
+        played(&mut buffer, &[Ok(2), Ok(3), Ok(4), Err(5), Ok(6), Err(7), Err(8), Err(9)]);
+        assert_eq!(put(&mut buffer, 14), Stored::Duplicate);
+        assert_eq!(buffer.filled(), 1);
+        put(&mut buffer, 15);
+        played(&mut buffer, &[Err(10)]);
+        buffer.drain();
+        played(&mut buffer, &[Err(11), Err(12), Err(13), Ok(14), Ok(15)]);
+    }
+
+    #[test]
+    fn the_splitter_may_be_any_distance_ahead() {
+        let mut memory = Memory::filling();
+        let mut buffer = memory.buffer();
+        for number in 0..7 {
+            put(&mut buffer, number);
+        }
+        played(&mut buffer, &[Ok(0), Ok(1)]);
+        let far = n(1_000_000);
+        assert_eq!(buffer.store(far, 0, &far.get().to_le_bytes(), None), Stored::New);
+        for number in 2..7 {
+            assert!(
+                matches!(buffer.play(), Turn::Chunk { number: there, .. } if there == n(number))
+            );
+        }
+        assert_eq!(buffer.play(), Turn::Lost { number: n(7), chunks: 1_000_000 - 5 - 7 });
+        assert_eq!(buffer.cursor(), Some(n(1_000_000 - 5)));
+        played(&mut buffer, &[Err(1_000_000 - 5)]);
+        assert_eq!(put(&mut buffer, 999_999), Stored::New);
+        buffer.drain();
+        played(
+            &mut buffer,
+            &[Err(999_996), Err(999_997), Err(999_998), Ok(999_999), Ok(1_000_000)],
+        );
     }
 
     #[test]
@@ -420,7 +528,7 @@ mod tests {
         let mut buffer = memory.buffer();
         assert_eq!(buffer.get(n(0)), None);
         for number in 0..10 {
-            buffer.store(n(number), 7, &number.to_le_bytes(), false);
+            buffer.store(n(number), 7, &number.to_le_bytes(), Some(0));
             while buffer.play() != Turn::NotYet {}
         }
         assert_eq!(buffer.get(n(0)), Some((7, &0u32.to_le_bytes()[..])));

@@ -26,6 +26,7 @@ pub struct Storage<const TEAM: usize, const SLOTS: usize, const CHUNK: usize> {
     pending: [[PendingEntry; PENDING_PER_MEMBER]; TEAM],
     slots: [Slot; SLOTS],
     payload: [[u8; CHUNK]; SLOTS],
+    spare: [u8; CHUNK],
 }
 
 impl<const TEAM: usize, const SLOTS: usize, const CHUNK: usize> Storage<TEAM, SLOTS, CHUNK> {
@@ -42,6 +43,7 @@ impl<const TEAM: usize, const SLOTS: usize, const CHUNK: usize> Storage<TEAM, SL
             pending: [[PendingEntry::EMPTY; PENDING_PER_MEMBER]; TEAM],
             slots: [Slot::EMPTY; SLOTS],
             payload: [[0; CHUNK]; SLOTS],
+            spare: [0; CHUNK],
         }
     }
 
@@ -54,6 +56,7 @@ impl<const TEAM: usize, const SLOTS: usize, const CHUNK: usize> Storage<TEAM, SL
             pending: self.pending.as_flattened_mut(),
             slots: &mut self.slots,
             payload: self.payload.as_flattened_mut(),
+            spare: &mut self.spare,
         }
     }
 }

@@ -12,9 +12,9 @@ use team::{Team, config};
 /// transmissions, at most `N - 1` behind the newest; `B = N` loses nothing.
 #[test]
 fn a_full_mesh_needs_n_transmissions_a_chunk_and_a_buffer_of_n() {
-    for size in 1..=50 {
+    for size in [1, 2, 3, 4, 5, 6, 7, 8, 11, 16, 31, 50] {
         let mut team = Team::of(size, config(size as u32));
-        let rounds = 12;
+        let rounds = 6;
         team.cut_many(rounds * size);
         team.sent.clear();
         // What is older than a peer's first chunk is late for it (6.1).

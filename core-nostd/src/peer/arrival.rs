@@ -194,13 +194,12 @@ impl Peer<'_> {
             return Err(Reject::Unexpected);
         }
         let origin_index = origin_place.map_or(NOBODY, |place| place as u16);
-        match self.buffer.store(number, origin_index, payload, sender == Sender::Splitter) {
+        let reach = match sender {
+            Sender::Splitter => None,
+            Sender::Neighbour(_) => Some(2 * self.neighbours.len() as u32),
+        };
+        match self.buffer.store(number, origin_index, payload, reach) {
             Stored::New => {}
-            Stored::Jumped { from, skipped } => {
-                self.core.lose(from, skipped);
-                self.core.playing = false;
-                self.core.event(PeerEvent::Skipped { from, chunks: skipped });
-            }
             Stored::Duplicate => {
                 self.core.stats.duplicates += 1;
                 return Ok(());

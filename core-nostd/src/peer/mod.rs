@@ -50,6 +50,8 @@ pub struct PeerMemory<'s> {
     pub slots: &'s mut [Slot],
     /// The length of a chunk for each slot.
     pub payload: &'s mut [u8],
+    /// The length of a chunk: for one that comes before its slot is free.
+    pub spare: &'s mut [u8],
 }
 
 /// A peer, in borrowed memory.
@@ -94,10 +96,13 @@ pub enum Playout<'a> {
         /// Its bytes.
         payload: &'a [u8],
     },
-    /// The next chunk never came (6.3).
+    /// The next chunk never came (6.3), or more of them in a row.
     Lost {
-        /// Its number.
+        /// The first of them.
         number: ChunkNumber,
+        /// How many; more than one only after an outage longer than the
+        /// buffer.
+        chunks: u32,
     },
     /// Nothing is due.
     NotYet,
@@ -112,7 +117,7 @@ impl<'s> Peer<'s> {
     /// If there are fewer than [`FIRST_RELAY_SET`] rows of sets: the memory
     /// was laid out wrongly.
     pub fn new(memory: PeerMemory<'s>) -> Peer<'s> {
-        let PeerMemory { state, neighbours, sets, pending, slots, payload } = memory;
+        let PeerMemory { state, neighbours, sets, pending, slots, payload, spare } = memory;
         let sets = Sets::new(sets, neighbours.len());
         assert!(sets.rows() >= FIRST_RELAY_SET, "a peer needs {FIRST_RELAY_SET} rows of sets");
         Peer {
@@ -120,7 +125,7 @@ impl<'s> Peer<'s> {
             neighbours: Endpoints::new(&mut state.neighbours, neighbours),
             sets,
             pending: Pending::new(&mut state.pending, pending),
-            buffer: Buffer::new(&mut state.buffer, slots, payload),
+            buffer: Buffer::new(&mut state.buffer, slots, payload, spare),
         }
     }
 
@@ -204,10 +209,10 @@ impl<'s> Peer<'s> {
                 self.core.stats.bytes_played += payload.len() as u64;
                 Playout::Chunk { number, payload }
             }
-            Turn::Lost { number } => {
+            Turn::Lost { number, chunks } => {
                 self.note_playing(started, first);
-                self.core.lose(number, 1);
-                Playout::Lost { number }
+                self.core.lose(number, chunks);
+                Playout::Lost { number, chunks }
             }
         }
     }

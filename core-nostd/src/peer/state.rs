@@ -100,13 +100,6 @@ pub enum PeerEvent {
         /// The first chunk received.
         first: ChunkNumber,
     },
-    /// The stream went on without this peer: chunks that will never be played.
-    Skipped {
-        /// The first of them.
-        from: ChunkNumber,
-        /// How many.
-        chunks: u32,
-    },
     /// The splitter says that the peer is out of the team, and why.
     Dismissed {
         /// Why.

@@ -34,7 +34,7 @@ pub struct Member {
     pub events: Vec<PeerEvent>,
     /// Numbers played (`Ok`) or lost (`Err`).
     pub played: Vec<Result<u32, u32>>,
-    /// For each chunk that came, how far behind the newest ever cut.
+    /// How far behind the highest that the peer had a chunk came at most.
     pub most_behind: i32,
     /// A dead peer neither hears nor speaks.
     pub dead: bool,
@@ -201,7 +201,7 @@ impl Team {
     }
 
     pub fn deliver(&mut self, datagram: &InFlight) {
-        let (now, newest) = (self.now, self.newest);
+        let now = self.now;
         if datagram.to == self.splitter_endpoint {
             let _ = self.splitter().handle_datagram(now, datagram.from, &datagram.bytes);
             return;
@@ -216,7 +216,8 @@ impl Team {
         if let Ok(Envelope { message: Message::Chunk { number, .. }, .. }) =
             wire::decode(&datagram.bytes)
         {
-            member.most_behind = member.most_behind.max(number.distance_to(newest));
+            let highest = member.peer().buffer().highest.unwrap_or(number);
+            member.most_behind = member.most_behind.max(number.distance_to(highest));
         }
         let _ = member.peer().handle_datagram(now, datagram.from, &datagram.bytes);
         member.play();
@@ -316,7 +317,9 @@ impl Member {
                     assert_eq!(bytes, payload(number), "the bytes of chunk {number}");
                     played.push(Ok(number.get()));
                 }
-                Playout::Lost { number } => played.push(Err(number.get())),
+                Playout::Lost { number, chunks } => {
+                    played.extend((0..chunks).map(|offset| Err(number.plus(offset).get())));
+                }
                 Playout::NotYet => break,
             }
         }
