@@ -50,6 +50,11 @@ impl Key {
         Tag(self.hash(Domain::Splitter, None, 0))
     }
 
+    /// A number that may be published: it tells nothing about the key.
+    pub fn public_number(&self) -> u32 {
+        (self.hash(Domain::Public, None, 0) >> 32) as u32
+    }
+
     fn hash(&self, domain: Domain, endpoint: Option<SocketAddr>, id: u32) -> u64 {
         let mut hasher = SipHasher24::new_with_key(&self.0);
         hasher.write_u8(domain as u8);
@@ -77,6 +82,7 @@ enum Domain {
     KeyHigh,
     Pair,
     Splitter,
+    Public,
 }
 
 /// Proof that a datagram comes from the other end of a pair.

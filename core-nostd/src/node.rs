@@ -133,6 +133,12 @@ impl RejectCounts {
         self.0.iter().map(|count| u64::from(*count)).sum()
     }
 
+    /// The sum of both.
+    #[must_use]
+    pub fn plus(&self, other: &RejectCounts) -> RejectCounts {
+        RejectCounts(core::array::from_fn(|reason| self.0[reason].saturating_add(other.0[reason])))
+    }
+
     pub(crate) fn count(&mut self, reason: Reject) {
         let count = &mut self.0[reason as usize];
         *count = count.saturating_add(1);

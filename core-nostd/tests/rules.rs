@@ -125,7 +125,9 @@ fn a_splitter_that_stops_ends_the_team_and_peers_play_out() {
     p2psp_core::Node::leave(&mut team.splitter(), now);
     team.settle();
     assert_eq!(team.splitter_events.last(), Some(&SplitterEvent::Stopped { unanswered: 0 }));
+    team.pass(Duration::from_secs(1));
     for member in &mut team.members {
+        assert_eq!(member.lost(), 0, "what was pending was sent");
         assert!(member.events.contains(&PeerEvent::Dismissed { reason: Departure::Ended }));
         assert_eq!(member.events.last(), Some(&PeerEvent::Left { answered: true }));
         assert_eq!(member.played.last(), Some(&Ok(19)), "plays out what it has");
@@ -233,6 +235,23 @@ fn neighbours_that_go_silent_are_no_longer_served() {
     team.cut_many(40);
     let after: Vec<usize> = team.members.iter().map(team::Member::lost).collect();
     assert_eq!(lost, after);
+}
+
+/// 3: members that join at the same time know each other.
+#[test]
+fn members_that_join_together_know_each_other() {
+    let mut team = Team::new(config(8));
+    for role in [Role::Monitor, Role::Peer, Role::Peer, Role::Peer] {
+        let index = team.add();
+        team.admit(index, role);
+    }
+    team.settle();
+    assert_eq!(team.size(), 4);
+    assert_eq!(team.forward(0), "M0: [P1, P2, P3]");
+    assert_eq!(team.forward(1), "P1: [M0, P2, P3]");
+    assert_eq!(team.forward(3), "P3: [M0, P1, P2]");
+    team.cut_many(40);
+    assert!(team.members.iter().all(|member| member.lost() == 0));
 }
 
 /// 3.3 and 3.4 over a lossy network: a [hello] that got lost is said again.

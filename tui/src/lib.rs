@@ -1,5 +1,8 @@
 //! Everything a Linux user of P2PSP touches: drivers, sources, players, screen.
 
 pub mod media;
+pub mod net;
+pub mod observe;
 pub mod player;
 pub mod source;
+pub mod ui;

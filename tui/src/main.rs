@@ -1,2 +1,141 @@
-//! x
-fn main(){}
+//! `p2psp-tui`: splitter, peer, monitor and demo in a terminal.
+
+mod cli;
+
+use std::io::{IsTerminal, stdout};
+use std::process::ExitCode;
+use std::time::Duration;
+
+use clap::error::ErrorKind;
+use clap::{CommandFactory, Parser};
+use cli::{Cli, Command, PeerArgs};
+use p2psp_core::Role;
+use p2psp_tui::net::{Stop, Stopper, demo, peer, splitter};
+use p2psp_tui::observe::{Mode, Observer};
+use p2psp_tui::ui;
+use tokio::signal::unix::{SignalKind, signal};
+
+/// How long the last lines may take to be written if nobody reads them.
+const LAST_LINES_PATIENCE: Duration = Duration::from_secs(2);
+
+fn main() -> ExitCode {
+    let cli = Cli::parse();
+    let command = cli.command.unwrap_or(Command::Demo(cli.demo));
+    let mode = mode_of(&command);
+    let observer = Observer::new(mode);
+    let (stopper, stop) = Stopper::new();
+    let result = if mode == Mode::Screen {
+        ui::run_with(observer.clone(), stopper, move |observer, stopper| {
+            run(command, observer, stopper, stop)
+        })
+    } else {
+        run(command, observer.clone(), stopper, stop)
+    };
+    observer.close(LAST_LINES_PATIENCE);
+    match result {
+        Ok(()) => ExitCode::SUCCESS,
+        Err(message) => {
+            eprintln!("p2psp-tui: {message}");
+            ExitCode::FAILURE
+        }
+    }
+}
+
+fn mode_of(command: &Command) -> Mode {
+    let (common, stream_on_stdout) = match command {
+        Command::Demo(args) => (&args.common, false),
+        Command::Splitter(args) => (&args.common, false),
+        Command::Peer(args) => (&args.common, args.writes_to_stdout()),
+        Command::Monitor(args) => (&args.peer.common, args.peer.writes_to_stdout()),
+    };
+    if common.json && stream_on_stdout {
+        let message = "--json and --out - both want standard output; write the stream to a file";
+        Cli::command().error(ErrorKind::ArgumentConflict, message).exit();
+    }
+    let (headless, json) = (common.headless, common.json);
+    match (json, headless || stream_on_stdout || !stdout().is_terminal()) {
+        (true, _) => Mode::Json,
+        (false, true) => Mode::Text,
+        (false, false) => Mode::Screen,
+    }
+}
+
+/// Runs a command to its end on a runtime of one thread.
+fn run(command: Command, observer: Observer, stopper: Stopper, stop: Stop) -> Result<(), String> {
+    let runtime = tokio::runtime::Builder::new_current_thread()
+        .enable_all()
+        .build()
+        .map_err(|error| format!("can't start: {error}"))?;
+    let result = runtime.block_on(async {
+        let run_for = match &command {
+            Command::Demo(args) => args.common.run_for,
+            Command::Splitter(args) => args.common.run_for,
+            Command::Peer(args) => args.common.run_for,
+            Command::Monitor(args) => args.peer.common.run_for,
+        };
+        tokio::spawn(stop_when_told(stopper, run_for));
+        perform(command, observer, stop).await
+    });
+    // A reader of standard input may block a thread for ever.
+    runtime.shutdown_background();
+    result
+}
+
+async fn perform(command: Command, observer: Observer, stop: Stop) -> Result<(), String> {
+    match command {
+        Command::Demo(args) => {
+            let (player, peers) = (args.player(), usize::from(args.peers));
+            let done = demo::run(args.options(), peers, player, observer, stop).await;
+            done.map_err(|error| error.to_string())
+        }
+        Command::Splitter(args) => {
+            let done = splitter::run(args.options(), observer, stop, None).await;
+            done.map(drop).map_err(|error| error.to_string())
+        }
+        Command::Peer(args) => join(args, Role::Peer, String::new(), observer, stop).await,
+        Command::Monitor(args) => {
+            join(args.peer, Role::Monitor, args.key.unwrap_or_default(), observer, stop).await
+        }
+    }
+}
+
+async fn join(
+    args: PeerArgs,
+    role: Role,
+    key: String,
+    observer: Observer,
+    stop: Stop,
+) -> Result<(), String> {
+    let splitter = args.resolve().await?;
+    let done = peer::run(args.options(splitter, role, key.into_bytes()), observer, stop).await;
+    done.map(drop).map_err(|error| error.to_string())
+}
+
+/// SIGINT, SIGTERM and the time given end everything in good order; the same
+/// signal once more ends it at once.
+async fn stop_when_told(stopper: Stopper, run_for: Option<Duration>) {
+    let (Ok(mut interrupt), Ok(mut terminate)) =
+        (signal(SignalKind::interrupt()), signal(SignalKind::terminate()))
+    else {
+        return;
+    };
+    let over = async {
+        match run_for {
+            Some(time) => tokio::time::sleep(time).await,
+            None => std::future::pending().await,
+        }
+    };
+    tokio::select! {
+        () = over => {}
+        _ = interrupt.recv() => {}
+        _ = terminate.recv() => {}
+        () = stopper.stopped() => {}
+    }
+    stopper.stop();
+    tokio::select! {
+        _ = interrupt.recv() => {}
+        _ = terminate.recv() => {}
+    }
+    ui::restore();
+    std::process::exit(1);
+}

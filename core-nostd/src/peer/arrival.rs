@@ -2,7 +2,7 @@
 
 use core::net::SocketAddr;
 
-use super::state::{HELLO_INTERVAL, MAX_ACTIVITY, MIN_ACTIVITY, Neighbour, Phase};
+use super::state::{HELLO_INTERVAL, MAX_ACTIVITY, MAX_GOODBYES, MIN_ACTIVITY, Neighbour, Phase};
 use super::{MYSELF, Peer, PeerEvent};
 use crate::buffer::{NOBODY, Stored};
 use crate::node::{Departure, Reject};
@@ -67,7 +67,7 @@ impl Peer<'_> {
                 Ok(())
             }
             Message::Goodbye { id, reason } if id == self.core.id => {
-                self.dismissed(reason);
+                self.dismissed(now, reason);
                 Ok(())
             }
             _ => Err(Reject::Unexpected),
@@ -82,26 +82,29 @@ impl Peer<'_> {
         }
     }
 
-    fn dismissed(&mut self, reason: Departure) {
-        let leaving = self.core.phase == Phase::Leaving;
-        if reason == Departure::Ended && !leaving {
-            // Answer, so that the splitter needs not repeat itself (7.3).
-            self.core.part_splitter = true;
-            self.core.phase = Phase::Leaving;
-            self.core.goodbyes = 1;
-            self.core.leave_retry = None;
-            self.core.tick = None;
-            self.buffer.drain();
-            self.core.event(PeerEvent::Dismissed { reason });
-            return;
+    fn dismissed(&mut self, now: Instant, reason: Departure) {
+        match (self.core.phase, reason) {
+            (Phase::Member, Departure::Ended) => {
+                // Others wait for what is pending here, and no more chunks
+                // will come to serve them with (5.5): send it all (7.3).
+                self.start_leaving(now);
+                self.core.ended = true;
+                self.core.goodbyes = MAX_GOODBYES;
+                self.core.event(PeerEvent::Dismissed { reason });
+            }
+            // The splitter did not get the answer.
+            (Phase::Leaving, Departure::Ended) if self.core.ended => self.core.part_splitter = true,
+            (Phase::Leaving, _) => {
+                if !self.core.ended {
+                    self.finish_leaving(true);
+                }
+            }
+            _ => {
+                self.core.end();
+                self.sets.clear_row(sets::GREET);
+                self.core.event(PeerEvent::Dismissed { reason });
+            }
         }
-        self.core.end();
-        self.sets.clear_row(sets::GREET);
-        self.core.event(if leaving {
-            PeerEvent::Left { answered: true }
-        } else {
-            PeerEvent::Dismissed { reason }
-        });
     }
 
     /// The place of a neighbour that is in the table.

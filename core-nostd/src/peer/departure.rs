@@ -94,11 +94,6 @@ impl Peer<'_> {
                 }
             }
             Plan::Complaint(_) => self.core.stats.complaints += 1,
-            Plan::GoodbyeSplitter if self.core.leave_retry.is_none() => {
-                // The answer to a splitter that stops: nothing more to wait for.
-                self.core.end();
-                self.core.event(PeerEvent::Left { answered: true });
-            }
             _ => {}
         }
     }
@@ -126,6 +121,15 @@ impl Peer<'_> {
         }
     }
 
+    /// Out of the team; if the stream has ended, plays out what there is.
+    pub(super) fn finish_leaving(&mut self, answered: bool) {
+        if self.core.ended {
+            self.buffer.drain();
+        }
+        self.core.end();
+        self.core.event(PeerEvent::Left { answered });
+    }
+
     pub(super) fn expire(&mut self, now: Instant) {
         if self.core.tick.is_some_and(|tick| tick <= now) {
             self.core.tick = Some(now + HELLO_INTERVAL);
@@ -138,8 +142,7 @@ impl Peer<'_> {
         }
         if self.core.leave_retry.is_some_and(|retry| retry <= now) {
             if self.core.goodbyes >= MAX_GOODBYES {
-                self.core.end();
-                self.core.event(PeerEvent::Left { answered: false });
+                self.finish_leaving(self.core.ended);
             } else {
                 self.core.goodbyes += 1;
                 self.core.part_splitter = true;
@@ -163,8 +166,10 @@ impl Peer<'_> {
         if core::mem::take(&mut self.core.part_splitter) {
             return Some(Plan::GoodbyeSplitter);
         }
-        if let Some(place) = self.sets.first(sets::FAREWELL) {
-            return self.next_farewell(place);
+        while let Some(place) = self.sets.first(sets::FAREWELL) {
+            if let Some(plan) = self.next_farewell(place) {
+                return Some(plan);
+            }
         }
         if self.core.phase != Phase::Member {
             return None;
@@ -189,14 +194,16 @@ impl Peer<'_> {
         self.next_chunk_plan()
     }
 
-    /// One neighbour at a time: what is pending for it, then [goodbye].
+    /// One neighbour at a time: what is pending for it, then [goodbye]. When
+    /// the whole team ends, the splitter says that to everyone, and a
+    /// neighbour that is a moment later may still have something for me.
     fn next_farewell(&mut self, place: usize) -> Option<Plan> {
         if let Some(plan) = self.take_pending(place) {
             return Some(plan);
         }
         self.sets.remove(sets::FAREWELL, place);
         self.sets.remove(sets::BUSY, place);
-        Some(Plan::Goodbye(place as u16))
+        (!self.core.ended).then_some(Plan::Goodbye(place as u16))
     }
 
     /// A chunk received lets me serve one neighbour: all that is pending for

@@ -141,6 +141,26 @@ pub struct PeerStats {
     pub rejects: RejectCounts,
 }
 
+impl PeerStats {
+    /// The sum of both, of one who was in several teams.
+    #[must_use]
+    pub fn plus(&self, other: &PeerStats) -> PeerStats {
+        PeerStats {
+            chunks_received: self.chunks_received + other.chunks_received,
+            chunks_played: self.chunks_played + other.chunks_played,
+            chunks_lost: self.chunks_lost + other.chunks_lost,
+            duplicates: self.duplicates + other.duplicates,
+            late: self.late + other.late,
+            chunks_sent: self.chunks_sent + other.chunks_sent,
+            bytes_played: self.bytes_played + other.bytes_played,
+            pending_full: self.pending_full + other.pending_full,
+            pending_stale: self.pending_stale + other.pending_stale,
+            complaints: self.complaints + other.complaints,
+            rejects: self.rejects.plus(&other.rejects),
+        }
+    }
+}
+
 /// What a peer knows about one member of its team.
 #[derive(Debug, Clone)]
 pub struct Neighbour {
@@ -195,6 +215,8 @@ pub(crate) struct PeerCore {
     pub(super) tick: Option<Instant>,
     pub(super) leave_retry: Option<Instant>,
     pub(super) goodbyes: u8,
+    /// The splitter has said that the stream is over.
+    pub(super) ended: bool,
     pub(super) greet_splitter: bool,
     pub(super) part_splitter: bool,
     /// Chunks received that may each still serve one neighbour (5.5).
@@ -231,6 +253,7 @@ impl PeerCore {
             tick: None,
             leave_retry: None,
             goodbyes: 0,
+            ended: false,
             greet_splitter: false,
             part_splitter: false,
             credits: 0,
@@ -291,6 +314,7 @@ impl PeerCore {
         self.greet_splitter = false;
         self.part_splitter = false;
         self.credits = 0;
+        self.ended = false;
         self.serving = None;
         self.plan = None;
         self.complaints.clear();

@@ -113,6 +113,11 @@ impl Peer<'_> {
             .map(|(place, _, neighbour)| (place, self.pending.iter(neighbour.pending)))
     }
 
+    /// Length of a chunk, in bytes.
+    pub fn chunk_bytes(&self) -> u16 {
+        self.buffer.chunk_bytes()
+    }
+
     /// How the buffer stands.
     pub fn buffer(&self) -> BufferView {
         BufferView {

@@ -133,20 +133,30 @@ impl<'s> Splitter<'s> {
         }
     }
 
-    /// The list of members for an admitted joiner, in join order (3.2).
+    /// The list of members for an admitted joiner, in join order (3.2), and
+    /// after them those who are about to be: two who join at the same time
+    /// must know each other, too.
     pub fn list<'a>(
         &'a self,
         admission: &'a Admission,
     ) -> impl Iterator<Item = wire::Acquaintance> + 'a {
-        self.places().filter_map(|place| {
+        let members = self.places().filter_map(|place| {
             let (endpoint, member) = self.members.get(place)?;
-            let key = self.core.config.key.of_member(endpoint, member.id.number);
-            (endpoint != admission.endpoint).then(|| wire::Acquaintance {
-                id: member.id,
-                endpoint,
-                tag: key.tag(admission.endpoint),
+            Some((endpoint, member.id))
+        });
+        let joining = self.core.joining.iter().map(|joining| (joining.endpoint, joining.id));
+        let joining = joining.filter(|(endpoint, id)| {
+            id.number < admission.id.number && self.members.find(*endpoint).is_none()
+        });
+        let room = usize::from(self.core.config.max_team) - 1;
+        members
+            .chain(joining)
+            .filter(|(endpoint, _)| *endpoint != admission.endpoint)
+            .take(room)
+            .map(|(endpoint, id)| {
+                let key = self.core.config.key.of_member(endpoint, id.number);
+                wire::Acquaintance { id, endpoint, tag: key.tag(admission.endpoint) }
             })
-        })
     }
 
     /// Cuts the next chunk: numbers it and sends it to the next member, round

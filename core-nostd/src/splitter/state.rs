@@ -259,6 +259,7 @@ impl SplitterCore {
     }
 
     pub(super) fn remember_joining(&mut self, joining: Joining) {
+        self.joining.retain(|earlier| earlier.endpoint != joining.endpoint);
         if self.joining.is_full() {
             self.joining.remove(0);
         }

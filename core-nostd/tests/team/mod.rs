@@ -118,6 +118,13 @@ impl Team {
 
     /// Joins a peer, as a driver would; its index.
     pub fn join(&mut self, role: Role) -> usize {
+        let index = self.add();
+        self.join_again(index, role);
+        index
+    }
+
+    /// Adds one that has not joined yet; its index.
+    pub fn add(&mut self) -> usize {
         let index = self.members.len();
         self.members.push(Member {
             endpoint: endpoint(index),
@@ -128,11 +135,16 @@ impl Team {
             dead: false,
             selfish: false,
         });
-        self.join_again(index, role);
         index
     }
 
     pub fn join_again(&mut self, index: usize, role: Role) {
+        self.admit(index, role);
+        self.settle();
+    }
+
+    /// The join dialogue, without the [hello]s that follow.
+    pub fn admit(&mut self, index: usize, role: Role) {
         let (now, at) = (self.now, self.members[index].endpoint);
         let splitter_endpoint = self.splitter_endpoint;
         let mut splitter = Splitter::new(self.splitter.memory());
@@ -144,7 +156,6 @@ impl Team {
             peer.add_member(&member).expect("fits");
         }
         peer.admitted(now);
-        self.settle();
     }
 
     /// Cuts the next chunk and delivers all that follows from it.

@@ -1,0 +1,295 @@
+//! The command line: what there is to say, and what it means.
+
+use std::net::{Ipv4Addr, SocketAddr};
+use std::path::PathBuf;
+use std::time::Duration;
+
+use clap::{Args, Parser, Subcommand};
+use p2psp_core::Role;
+use p2psp_core::wire::{MAX_BUFFER_CHUNKS, MAX_CHUNK_BYTES, MAX_TEAM, MIN_CHUNK_BYTES};
+use p2psp_tui::net::peer::{Output, PeerOptions, PlayerPort};
+use p2psp_tui::net::splitter::SplitterOptions;
+use p2psp_tui::source::SourceSpec;
+
+/// Where splitters listen and peers look for them unless told otherwise.
+const DEFAULT_PORT: u16 = 8001;
+/// Where players are served unless told otherwise.
+const DEFAULT_PLAYER: SocketAddr = SocketAddr::new(std::net::IpAddr::V4(Ipv4Addr::LOCALHOST), 9999);
+/// Longest time that may be asked for, in seconds.
+const MAX_SECONDS: f64 = 1e9;
+/// Most peers of a demo.
+const MAX_DEMO_PEERS: u16 = 100;
+
+/// Live audio and video to any number of listeners for the upload of one.
+///
+/// Without a command: a whole team in this terminal, with built-in music.
+#[derive(Debug, Parser)]
+#[command(name = "p2psp-tui", version, args_conflicts_with_subcommands = true)]
+pub struct Cli {
+    /// What to run.
+    #[command(subcommand)]
+    pub command: Option<Command>,
+    /// How to run it.
+    #[command(flatten)]
+    pub demo: DemoArgs,
+}
+
+/// The commands.
+#[derive(Debug, Subcommand)]
+pub enum Command {
+    /// A whole team in this terminal, over real loopback sockets
+    Demo(DemoArgs),
+    /// Split a stream into chunks and feed a team of peers
+    Splitter(SplitterArgs),
+    /// Join a team, and serve its stream to players
+    Peer(PeerArgs),
+    /// Join a team as a peer that complains about lost chunks
+    Monitor(MonitorArgs),
+}
+
+/// What every command takes.
+#[derive(Debug, Clone, Args)]
+pub struct Common {
+    /// No screen, log lines on standard error (by itself when standard output
+    /// is no terminal)
+    #[arg(long)]
+    pub headless: bool,
+    /// No screen, one JSON object a line on standard output
+    #[arg(long)]
+    pub json: bool,
+    /// Leave in good order after so many seconds
+    #[arg(long = "for", value_name = "SECONDS", value_parser = seconds)]
+    pub run_for: Option<Duration>,
+    /// Seed for everything random
+    #[arg(long, value_name = "NUMBER")]
+    pub seed: Option<u64>,
+}
+
+/// `demo`
+#[derive(Debug, Args)]
+pub struct DemoArgs {
+    /// Number of peers, besides the monitor
+    #[arg(long, value_name = "N", default_value_t = 5,
+          value_parser = clap::value_parser!(u16).range(1..=i64::from(MAX_DEMO_PEERS)))]
+    pub peers: u16,
+    /// What every command takes.
+    #[command(flatten)]
+    pub common: Common,
+}
+
+/// `splitter`
+#[derive(Debug, Args)]
+pub struct SplitterArgs {
+    /// The stream: http://host:port/mount, a file, - (standard input) or music
+    #[arg(long, value_name = "SRC")]
+    pub source: SourceSpec,
+    /// Where peers join (TCP and UDP)
+    #[arg(long, value_name = "ADDR", default_value_t = SocketAddr::from((Ipv4Addr::UNSPECIFIED, DEFAULT_PORT)))]
+    pub listen: SocketAddr,
+    /// Length of a chunk in bytes
+    #[arg(long, value_name = "BYTES", default_value_t = 1024,
+          value_parser = clap::value_parser!(u16).range(MIN_CHUNK_BYTES as i64..=MAX_CHUNK_BYTES as i64))]
+    pub chunk_size: u16,
+    /// How many seconds peers play behind the source: more is safer
+    #[arg(long, value_name = "SECONDS", default_value = "2.0", value_parser = latency)]
+    pub latency: Duration,
+    /// Start-up buffer in chunks, instead of what follows from --latency
+    #[arg(long, value_name = "CHUNKS",
+          value_parser = clap::value_parser!(u32).range(1..=i64::from(MAX_BUFFER_CHUNKS)))]
+    pub buffer: Option<u32>,
+    /// Most members of the team
+    #[arg(long, value_name = "N", default_value_t = 128,
+          value_parser = clap::value_parser!(u16).range(1..=i64::from(MAX_TEAM)))]
+    pub max_team: u16,
+    /// Rate of the stream, where it can't be told or is to be another
+    #[arg(long, value_name = "KBIT",
+          value_parser = clap::value_parser!(u64).range(1..=100_000_000))]
+    pub rate: Option<u64>,
+    /// Run no monitor in this process
+    #[arg(long)]
+    pub no_monitor: bool,
+    /// What monitors of other hosts must know (without: those of this host only)
+    #[arg(long, value_name = "KEY", value_parser = monitor_key)]
+    pub monitor_key: Option<String>,
+    /// Number of the first chunk
+    #[arg(long, hide = true, default_value_t = 0)]
+    pub first_chunk: u32,
+    /// What every command takes.
+    #[command(flatten)]
+    pub common: Common,
+}
+
+/// `peer`
+#[derive(Debug, Args)]
+pub struct PeerArgs {
+    /// The splitter: host:port, or host
+    #[arg(value_name = "SPLITTER")]
+    pub splitter: String,
+    /// Where to serve players over HTTP, or none
+    #[arg(long, value_name = "ADDR|none", default_value = "127.0.0.1:9999", value_parser = player)]
+    pub player: PlayerPort,
+    /// Address of the socket for the team
+    #[arg(long, value_name = "ADDR", default_value_t = SocketAddr::from((Ipv4Addr::UNSPECIFIED, 0)))]
+    pub bind: SocketAddr,
+    /// Write the stream to a file, too, or to standard output (-)
+    #[arg(long, value_name = "FILE|-")]
+    pub out: Option<PathBuf>,
+    /// What every command takes.
+    #[command(flatten)]
+    pub common: Common,
+}
+
+/// `monitor`
+#[derive(Debug, Args)]
+pub struct MonitorArgs {
+    /// What a peer takes.
+    #[command(flatten)]
+    pub peer: PeerArgs,
+    /// The splitter's --monitor-key
+    #[arg(long, value_name = "KEY", value_parser = monitor_key)]
+    pub key: Option<String>,
+}
+
+impl SplitterArgs {
+    /// What the splitter is to do.
+    pub fn options(self) -> SplitterOptions {
+        SplitterOptions {
+            source: self.source,
+            rate_kbit: self.rate,
+            listen: self.listen,
+            chunk_bytes: self.chunk_size,
+            latency: self.latency,
+            buffer_chunks: self.buffer,
+            max_team: self.max_team,
+            monitor_key: self.monitor_key,
+            own_monitor: !self.no_monitor,
+            seed: self.common.seed,
+            first_chunk: self.first_chunk,
+        }
+    }
+}
+
+impl DemoArgs {
+    /// What the demo's splitter is to do.
+    pub fn options(&self) -> SplitterOptions {
+        SplitterOptions {
+            source: SourceSpec::Music,
+            rate_kbit: None,
+            listen: SocketAddr::from((Ipv4Addr::LOCALHOST, 0)),
+            chunk_bytes: 1024,
+            latency: Duration::from_secs(2),
+            buffer_chunks: None,
+            max_team: 128,
+            monitor_key: None,
+            own_monitor: true,
+            seed: self.common.seed,
+            first_chunk: 0,
+        }
+    }
+
+    /// Where the demo's first peer serves players, if that is free.
+    pub fn player(&self) -> SocketAddr {
+        DEFAULT_PLAYER
+    }
+}
+
+impl PeerArgs {
+    /// Whether the stream itself goes to standard output.
+    pub fn writes_to_stdout(&self) -> bool {
+        self.out.as_deref().is_some_and(|path| path.as_os_str() == "-")
+    }
+
+    /// Looks up the splitter.
+    ///
+    /// # Errors
+    ///
+    /// One line that says what is wrong.
+    pub async fn resolve(&self) -> Result<SocketAddr, String> {
+        let text = &self.splitter;
+        let with_port = match text.rsplit_once(':') {
+            Some((host, port)) if !host.is_empty() && port.parse::<u16>().is_ok() => text.clone(),
+            None if !text.is_empty() => format!("{text}:{DEFAULT_PORT}"),
+            _ => return Err(format!("{text:?} is no host:port; write for example 10.0.0.7:8001")),
+        };
+        let mut found = tokio::net::lookup_host(&with_port)
+            .await
+            .map_err(|error| format!("unknown host {text} ({error}): check the name"))?;
+        let same_family = |addr: &SocketAddr| addr.is_ipv4() == self.bind.is_ipv4();
+        found.find(same_family).ok_or_else(|| {
+            format!("{text} has no address of the kind of --bind {}: choose another", self.bind)
+        })
+    }
+
+    /// What the peer is to do.
+    pub fn options(self, splitter: SocketAddr, role: Role, password: Vec<u8>) -> PeerOptions {
+        let stdout = self.writes_to_stdout();
+        PeerOptions {
+            splitter,
+            bind: self.bind,
+            player: self.player,
+            out: self.out.map(|path| if stdout { Output::Stdout } else { Output::File(path) }),
+            role,
+            password,
+        }
+    }
+}
+
+fn seconds(text: &str) -> Result<Duration, String> {
+    let seconds: f64 = text.parse().map_err(|_| "not a number of seconds".to_owned())?;
+    if (0.0..=MAX_SECONDS).contains(&seconds) {
+        Ok(Duration::from_secs_f64(seconds))
+    } else {
+        Err(format!("must be 0 to {MAX_SECONDS:.0} seconds"))
+    }
+}
+
+fn latency(text: &str) -> Result<Duration, String> {
+    let latency = seconds(text)?;
+    if (0.01..=600.0).contains(&latency.as_secs_f64()) {
+        Ok(latency)
+    } else {
+        Err("must be 0.01 to 600 seconds".to_owned())
+    }
+}
+
+fn player(text: &str) -> Result<PlayerPort, String> {
+    if text == "none" {
+        return Ok(PlayerPort::None);
+    }
+    text.parse()
+        .map(PlayerPort::At)
+        .map_err(|_| "write an address like 127.0.0.1:9999, or none".to_owned())
+}
+
+fn monitor_key(text: &str) -> Result<String, String> {
+    if (1..=255).contains(&text.len()) {
+        Ok(text.to_owned())
+    } else {
+        Err("must have 1 to 255 bytes".to_owned())
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_command_line_is_consistent() {
+        use clap::CommandFactory;
+        Cli::command().debug_assert();
+    }
+
+    #[test]
+    fn defaults_are_as_documented() {
+        let cli = Cli::parse_from(["p2psp-tui", "splitter", "--source", "music"]);
+        let Some(Command::Splitter(args)) = cli.command else { panic!("a splitter") };
+        let options = args.options();
+        assert_eq!(options.listen.to_string(), "0.0.0.0:8001");
+        assert_eq!((options.chunk_bytes, options.max_team), (1024, 128));
+        assert_eq!((options.latency, options.buffer_chunks), (Duration::from_secs(2), None));
+        let cli = Cli::parse_from(["p2psp-tui", "peer", "host"]);
+        let Some(Command::Peer(args)) = cli.command else { panic!("a peer") };
+        assert_eq!(args.player, PlayerPort::At(DEFAULT_PLAYER));
+        assert_eq!(args.bind.to_string(), "0.0.0.0:0");
+    }
+}
