@@ -113,7 +113,8 @@ impl TeamSocket {
     pub async fn flush(&mut self) {
         for index in 0..self.outbox.used {
             let batch = &self.outbox.batches[index];
-            if !self.send(batch.to, &batch.bytes[..batch.len], batch.segment).await {
+            if batch.len > 0 && !self.send(batch.to, &batch.bytes[..batch.len], batch.segment).await
+            {
                 // Offload was refused, by a device maybe: one by one, then.
                 for datagram in batch.bytes[..batch.len].chunks(batch.segment) {
                     if !self.send(batch.to, datagram, datagram.len()).await {
@@ -205,7 +206,7 @@ impl Outbox {
         let batch = &self.batches[index];
         let full = batch.closed
             || batch.len + batch.segment > MAX_BATCH_BYTES
-            || batch.len >= batch.segment * self.segments;
+            || (batch.len > 0 && batch.len >= batch.segment * self.segments);
         (!full).then_some(index)
     }
 
