@@ -145,18 +145,14 @@ impl<'s> Buffer<'s> {
         if ahead < 0 {
             return Stored::Late;
         }
+        if self.state.early.is_some_and(|early| early.number == number) {
+            return Stored::Duplicate;
+        }
         let slot = Slot { number, origin, len: payload.len() as u16 };
         if ahead as usize >= self.slot_count() {
             let beyond = self.state.highest.distance_to(number);
             let reach = reach.map_or(i32::MAX, |reach| reach.max(2 * self.state.chunks) as i32);
-            if let Some(early) = self.state.early {
-                return if early.number == number {
-                    Stored::Duplicate
-                } else {
-                    Stored::TooFarAhead
-                };
-            }
-            if beyond > reach {
+            if self.state.early.is_some() || beyond > reach {
                 return Stored::TooFarAhead;
             }
             self.spare[..payload.len()].copy_from_slice(payload);
@@ -191,6 +187,10 @@ impl<'s> Buffer<'s> {
         }
         let stored = number.distance_to(self.state.highest) >= 0;
         if !stored && due as usize > self.slot_count() {
+            // Nothing in the slots can be played or fetched any more, and
+            // after several such holes numbers may come round to theirs.
+            let used = self.slot_count();
+            self.slots[..used].fill(Slot::EMPTY);
             self.advance(due as u32);
             return Turn::Lost { number, chunks: due as u32 };
         }
@@ -506,6 +506,49 @@ mod tests {
             &mut buffer,
             &[Err(999_996), Err(999_997), Err(999_998), Ok(999_999), Ok(1_000_000)],
         );
+    }
+
+    /// Numbers that come round after holes find no old chunk in their slots.
+    #[test]
+    fn a_hole_leaves_nothing_stale_behind() {
+        let mut memory = Memory::filling();
+        let mut buffer = memory.buffer();
+        for number in 0..10 {
+            put(&mut buffer, number);
+        }
+        for number in [1 << 30, 2 << 30, 3 << 30, 5u32] {
+            assert_eq!(buffer.store(n(number), 0, &number.to_le_bytes(), None), Stored::New);
+            while buffer.play() != Turn::NotYet {}
+        }
+        assert_eq!(buffer.cursor(), Some(n(1)));
+        assert_eq!(buffer.filled(), 1);
+        for number in 1..5 {
+            assert_eq!(buffer.get(n(number)), None);
+        }
+        buffer.drain();
+        played(&mut buffer, &[Err(1), Err(2), Err(3), Err(4), Ok(5)]);
+        assert_eq!(buffer.filled(), 0);
+    }
+
+    /// Between two steps of play, too, the chunk aside is there only once.
+    #[test]
+    fn a_chunk_aside_is_a_duplicate_until_it_is_in_its_slot() {
+        let mut memory = Memory::filling();
+        let mut buffer = memory.buffer();
+        for number in 0..6 {
+            put(&mut buffer, number);
+        }
+        played(&mut buffer, &[Ok(0)]);
+        assert_eq!(put(&mut buffer, 12), Stored::New);
+        for number in [1, 2, 3] {
+            assert_eq!(put(&mut buffer, 12), Stored::Duplicate);
+            assert!(
+                matches!(buffer.play(), Turn::Chunk { number: there, .. } if there == n(number))
+            );
+        }
+        assert_eq!(put(&mut buffer, 12), Stored::Duplicate);
+        played(&mut buffer, &[Ok(4), Ok(5), Err(6), Err(7)]);
+        assert_eq!(buffer.filled(), 1);
     }
 
     #[test]

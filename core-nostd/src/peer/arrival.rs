@@ -38,6 +38,8 @@ impl Peer<'_> {
                 let place = self.meet(from, envelope.tag)?;
                 self.chunk(now, Sender::Neighbour(place), number, origin, payload)
             }
+            // My own, sent back by one who was only named to me.
+            Message::Hello { id, .. } if id == self.core.id => Err(Reject::Unexpected),
             Message::Hello { id, answer } => {
                 let place = self.meet(from, envelope.tag)?;
                 self.hello(place, id, answer);

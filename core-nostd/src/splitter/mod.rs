@@ -135,19 +135,23 @@ impl<'s> Splitter<'s> {
 
     /// The list of members for an admitted joiner, in join order (3.2), and
     /// after them those who are about to be: two who join at the same time
-    /// must know each other, too.
+    /// must know each other, too. A member that is just joining again from its
+    /// endpoint stands there as what it is about to be.
     pub fn list<'a>(
         &'a self,
         admission: &'a Admission,
     ) -> impl Iterator<Item = wire::Acquaintance> + 'a {
-        let members = self.places().filter_map(|place| {
+        let earlier = |joining: &&Joining| joining.id.number < admission.id.number;
+        let members = self.places().filter_map(move |place| {
             let (endpoint, member) = self.members.get(place)?;
-            Some((endpoint, member.id))
+            let mut joining = self.core.joining.iter().filter(earlier);
+            let again = joining.find(|joining| joining.endpoint == endpoint);
+            Some((endpoint, again.map_or(member.id, |joining| joining.id)))
         });
-        let joining = self.core.joining.iter().map(|joining| (joining.endpoint, joining.id));
-        let joining = joining.filter(|(endpoint, id)| {
-            id.number < admission.id.number && self.members.find(*endpoint).is_none()
-        });
+        let joining = self.core.joining.iter().filter(earlier);
+        let joining = joining
+            .filter(|joining| self.members.find(joining.endpoint).is_none())
+            .map(|joining| (joining.endpoint, joining.id));
         let room = usize::from(self.core.config.max_team) - 1;
         members
             .chain(joining)
@@ -305,7 +309,7 @@ impl<'s> Splitter<'s> {
                 self.finish_if_alone();
                 Ok(())
             }
-            Message::Lost { number } if id.role == Role::Monitor => self.blame(number),
+            Message::Lost { number } if id.role == Role::Monitor => self.blame(now, number),
             _ => Err(Reject::Unexpected),
         }
     }
@@ -318,14 +322,18 @@ impl<'s> Splitter<'s> {
         tag: Tag,
         message: Message<'_>,
     ) -> Result<(), Reject> {
+        let unproven = match self.members.find(from) {
+            Some(_) => Reject::Forged,
+            None => Reject::Stranger,
+        };
         let (id, hello) = match message {
             Message::Hello { id, .. } => (id, true),
             Message::Goodbye { id, .. } => (id, false),
-            _ => return Err(Reject::Stranger),
+            _ => return Err(unproven),
         };
         let key = self.core.config.key.of_member(from, id.number);
         if id.number >= self.core.next_number || key.splitter_tag() != tag {
-            return Err(Reject::Stranger);
+            return Err(unproven);
         }
         let joining = self.core.take_joining(from, id);
         if hello && joining && !self.core.stopping {
@@ -339,7 +347,7 @@ impl<'s> Splitter<'s> {
     }
 
     /// A monitor's complaint (8.1). Each chunk is charged once, to its origin.
-    fn blame(&mut self, number: ChunkNumber) -> Result<(), Reject> {
+    fn blame(&mut self, now: Instant, number: ChunkNumber) -> Result<(), Reject> {
         let age = number.distance_to(self.core.next_chunk);
         if age < 1 || age as usize > self.history.len() {
             return Err(Reject::OutOfRange);
@@ -357,7 +365,8 @@ impl<'s> Splitter<'s> {
         }
         member.losses = member.losses.saturating_add(1);
         member.losses_ever = member.losses_ever.saturating_add(1);
-        if member.losses > self.core.config.max_losses && member.id.role == Role::Peer {
+        let selfish = member.is_selfish(now, self.core.config.max_losses);
+        if selfish && member.id.role == Role::Peer {
             self.expel(usize::from(place));
         }
         Ok(())
@@ -466,6 +475,11 @@ impl Node for Splitter<'_> {
             self.core.tick = Some(now + TICK);
             self.core.forget_joining(now);
             self.remove_silent(now);
+            for place in &self.order[..self.members.len()] {
+                if let Some(member) = self.members.get_mut(usize::from(*place)) {
+                    member.tick();
+                }
+            }
         }
         if self.core.leave_retry.is_some_and(|retry| retry <= now) {
             if self.core.goodbyes >= state::MAX_GOODBYES {

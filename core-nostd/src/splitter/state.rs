@@ -11,6 +11,8 @@ use crate::{ChunkNumber, Instant, Key, Tag};
 
 /// How often a splitter looks for silent members.
 pub(super) const TICK: Duration = Duration::from_millis(500);
+/// Ticks in a second.
+const TICKS_PER_SECOND: usize = 2;
 /// A member whose [hello]s stay away so long is removed (3.6).
 pub(super) const HELLO_SILENCE: Duration = Duration::from_secs(5);
 /// How long a joiner has from its admission to its first [hello].
@@ -156,13 +158,38 @@ pub struct Member {
     pub(super) heard: Instant,
     pub(super) chunks: u64,
     /// Losses charged and not yet forgiven (8.1).
-    pub(super) losses: u16,
+    pub(super) losses: u32,
     pub(super) losses_ever: u32,
+    /// `chunks` as it was at the last ticks, the latest first.
+    pub(super) chunks_before: [u64; TICKS_PER_SECOND],
 }
 
 impl Member {
     pub(super) fn new(id: NodeId, tag: Tag, now: Instant) -> Member {
-        Member { id, tag, joined: now, heard: now, chunks: 0, losses: 0, losses_ever: 0 }
+        Member {
+            id,
+            tag,
+            joined: now,
+            heard: now,
+            chunks: 0,
+            losses: 0,
+            losses_ever: 0,
+            chunks_before: [0; TICKS_PER_SECOND],
+        }
+    }
+
+    /// Whether it was charged with more losses than is tolerated: `L*`, or as
+    /// many as it got chunks in the last second if these are more **(ours)**.
+    /// A hiccup of a fast stream is no selfishness, nor is a slow start.
+    pub(super) fn is_selfish(&self, now: Instant, max_losses: u16) -> bool {
+        let last_second = self.chunks - self.chunks_before[TICKS_PER_SECOND - 1];
+        now.since(self.joined) >= TICK * TICKS_PER_SECOND as u32
+            && u64::from(self.losses) > last_second.max(max_losses.into())
+    }
+
+    pub(super) fn tick(&mut self) {
+        self.chunks_before.rotate_right(1);
+        self.chunks_before[0] = self.chunks;
     }
 }
 

@@ -60,6 +60,8 @@ pub struct Team {
     pub members: Vec<Member>,
     pub sent: Vec<Sent>,
     pub newest: ChunkNumber,
+    /// Time from one chunk to the next.
+    pub chunk_time: Duration,
     /// Datagrams that must not arrive.
     pub drop: Box<dyn FnMut(&InFlight) -> bool>,
 }
@@ -96,6 +98,7 @@ impl Team {
             members: Vec::new(),
             sent: Vec::new(),
             newest,
+            chunk_time: Duration::ZERO,
             drop: Box::new(|_| false),
         };
         let now = team.now;
@@ -164,6 +167,9 @@ impl Team {
         self.newest = number;
         self.splitter().push_chunk(&payload(number)).expect("drained");
         self.settle();
+        if !self.chunk_time.is_zero() {
+            self.pass(self.chunk_time);
+        }
         number
     }
 

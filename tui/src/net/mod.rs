@@ -20,7 +20,7 @@ use p2psp_core::Instant;
 use tokio::sync::watch;
 
 pub use join::{JoinFailure, Joined, join};
-pub use socket::TeamSocket;
+pub use socket::{Outbox, TeamSocket};
 
 /// How often a node renews what a screen shows of it.
 pub const SNAPSHOT_INTERVAL: Duration = Duration::from_millis(100);

@@ -124,8 +124,9 @@ pub async fn run(
     let Some(mut joined) = first_join(&options, &socket, &mut stop).await? else {
         return Ok(summary(&PeerStats::default()));
     };
+    let heard = listener.is_some() || options.out.is_some();
     let ring = 8 * joined.welcome.buffer_chunks as usize * usize::from(joined.welcome.chunk_bytes);
-    let hub = Hub::new(ring.clamp(RING_BYTES.0, RING_BYTES.1));
+    let hub = Hub::new(if heard { ring.clamp(RING_BYTES.0, RING_BYTES.1) } else { 0 });
     let place = observer.place();
     let mut life = Life {
         clock: Clock::start(),
@@ -134,6 +135,7 @@ pub async fn run(
         place,
         observer,
         hub: hub.clone(),
+        heard,
         stream: StreamInfo::default(),
         storage: PeerStorage::for_team(&joined.welcome),
         splitter: options.splitter,
@@ -280,6 +282,8 @@ struct Life {
     splitter: SocketAddr,
     stream: StreamInfo,
     hub: Hub,
+    /// Whether anybody can listen to what is played.
+    heard: bool,
     storage: PeerStorage,
     /// What was counted in earlier memberships.
     former: PeerStats,
@@ -400,6 +404,7 @@ impl Life {
         loop {
             match peer.next_chunk() {
                 Playout::NotYet => return,
+                Playout::Chunk { .. } if !self.heard => {}
                 Playout::Chunk { number, payload } => {
                     if let Some(stream) = not_started.take() {
                         self.hub.start(stream, u64::from(number.get()) * chunk_bytes);
