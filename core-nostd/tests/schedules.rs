@@ -17,7 +17,7 @@ use team::{InFlight, PeerStorage, Team, config, payload};
 
 /// More than any input may cause.
 const ENDLESS: usize = 4096;
-const MAX_MEMBERS: usize = 12;
+const MAX_MEMBERS: usize = 9;
 const BUFFER: u32 = 64;
 
 /// Small, seeded randomness (xorshift).
@@ -77,6 +77,8 @@ struct World {
     step: u64,
     serial: u64,
     seen: Vec<Seen>,
+    /// A member whose network is down.
+    cut_off: Option<SocketAddr>,
     /// A copy of a member that gets the same inputs from its making on.
     shadow: Option<(usize, Box<PeerStorage>)>,
     compared: usize,
@@ -93,6 +95,7 @@ impl World {
             step: 0,
             serial: 0,
             seen: Vec::new(),
+            cut_off: None,
             shadow: None,
             compared: 0,
             seed,
@@ -206,7 +209,8 @@ impl World {
     fn send(&mut self, from: SocketAddr, to: SocketAddr, bytes: &[u8]) {
         let copies = 1 + usize::from(self.rng.percent(self.weather.repeat));
         for _ in 0..copies {
-            if self.rng.percent(self.weather.lose) {
+            let down = self.cut_off == Some(from) || self.cut_off == Some(to);
+            if down || self.rng.percent(self.weather.lose) {
                 continue;
             }
             let delayed = self.rng.percent(self.weather.delay);
@@ -263,7 +267,6 @@ impl World {
             self.send(from, to, &bytes);
         }
         self.check_play(index);
-        self.check_tables(index);
         let mut events = Vec::new();
         let mut peer = self.team.members[index].peer();
         while let Some(event) = peer.poll_event() {
@@ -340,7 +343,9 @@ impl World {
             assert!(to.all(|place| neighbours.contains(&place)), "seed {seed}: forward to nobody");
         }
         let stored: Vec<u32> = peer.slots().flatten().map(|(number, _)| number.get()).collect();
-        let distinct: BTreeSet<u32> = stored.iter().copied().collect();
+        let mut distinct = stored.clone();
+        distinct.sort_unstable();
+        distinct.dedup();
         assert_eq!(stored.len(), distinct.len(), "seed {seed}: stored twice");
         assert!(peer.buffer().filled as usize <= stored.len() + 1, "seed {seed}");
     }
@@ -393,23 +398,31 @@ impl World {
                     self.begin_shadow(index);
                 }
             }
-            72..76 => {
+            72..74 => {
+                let down = some.map(|index| self.team.members[index].endpoint);
+                self.cut_off = self.cut_off.map_or(down, |_| None);
+            }
+            74..77 => {
                 let time = Duration::from_millis(1 + self.rng.below(700) as u64);
                 self.pass(time);
             }
             _ => self.pass(Duration::from_millis(10)),
         }
         self.deliver();
+        for index in 0..self.team.members.len() {
+            self.check_tables(index);
+        }
     }
 
     /// The disturbance is over: the dead are missed and removed, who was
     /// dismissed joins again, and the team gets going.
     fn recover(&mut self) {
         self.weather = FAIR;
-        for _ in 0..900 {
+        self.cut_off = None;
+        for _ in 0..200 {
             self.cut();
             self.deliver();
-            self.pass(Duration::from_millis(10));
+            self.pass(Duration::from_millis(45));
             if self.team.members[0].peer().phase() == Phase::Outside {
                 self.enter(0, Role::Monitor);
             }
@@ -471,10 +484,10 @@ fn disturbed(seed: u64, steps: usize) -> World {
 #[test]
 fn whatever_happens_the_team_recovers() {
     let (mut compared, mut left, mut expelled, mut silent, mut dismissed) = (0, 0, 0, 0, 0);
-    for seed in 0..240 {
-        let mut world = disturbed(seed, 300);
+    for seed in 0..200 {
+        let mut world = disturbed(seed, 260);
         world.recover();
-        world.plays_without_loss(150);
+        world.plays_without_loss(100);
         compared += world.compared;
         for event in &world.team.splitter_events {
             match event {
@@ -492,8 +505,8 @@ fn whatever_happens_the_team_recovers() {
             .count();
     }
     // The schedules did what they were made for.
-    assert!(left > 100 && expelled > 5 && silent > 100, "{left} {expelled} {silent}");
-    assert!(dismissed > 50, "{dismissed}");
+    assert!(left > 60 && expelled > 3 && silent > 60, "{left} {expelled} {silent}");
+    assert!(dismissed > 5, "{dismissed}");
     assert!(compared > 10_000, "{compared} comparisons with a copy");
 }
 
@@ -539,7 +552,7 @@ fn the_wrap_of_numbers_in_bad_weather() {
 #[test]
 fn one_seed_is_one_run() {
     let run = |seed| {
-        let world = disturbed(seed, 300);
+        let world = disturbed(seed, 260);
         let played: Vec<_> = world.team.members.into_iter().map(|member| member.played).collect();
         (world.serial, world.team.splitter_events, played)
     };

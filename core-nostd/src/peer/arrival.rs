@@ -2,7 +2,9 @@
 
 use core::net::SocketAddr;
 
-use super::state::{HELLO_INTERVAL, MAX_ACTIVITY, MAX_GOODBYES, MIN_ACTIVITY, Neighbour, Phase};
+use super::state::{
+    HELLO_INTERVAL, MAX_ACTIVITY, MAX_GOODBYES, MIN_ACTIVITY, NEIGHBOUR_SILENCE, Neighbour, Phase,
+};
 use super::{MYSELF, Peer, PeerEvent};
 use crate::buffer::{NOBODY, Stored};
 use crate::node::{Departure, Reject};
@@ -35,13 +37,13 @@ impl Peer<'_> {
         }
         match envelope.message {
             Message::Chunk { number, origin, payload } => {
-                let place = self.meet(from, envelope.tag)?;
+                let place = self.meet(now, from, envelope.tag)?;
                 self.chunk(now, Sender::Neighbour(place), number, origin, payload)
             }
             // My own, sent back by one who was only named to me.
             Message::Hello { id, .. } if id == self.core.id => Err(Reject::Unexpected),
             Message::Hello { id, answer } => {
-                let place = self.meet(from, envelope.tag)?;
+                let place = self.meet(now, from, envelope.tag)?;
                 self.hello(place, id, answer);
                 Ok(())
             }
@@ -120,7 +122,7 @@ impl Peer<'_> {
 
     /// The place of whoever speaks: a neighbour, or one who proves to have
     /// joined after this peer. Adds it to `forward[self]` (3.4, 5.3).
-    fn meet(&mut self, from: SocketAddr, tag: Tag) -> Result<usize, Reject> {
+    fn meet(&mut self, now: Instant, from: SocketAddr, tag: Tag) -> Result<usize, Reject> {
         let place = match self.known(from, tag) {
             Ok(place) => place,
             Err(reject) if self.core.key.tag(from) != tag => return Err(reject),
@@ -129,8 +131,7 @@ impl Peer<'_> {
         let Some(neighbour) = self.neighbours.get_mut(place) else {
             return Err(Reject::Stranger);
         };
-        if !neighbour.heard {
-            neighbour.heard = true;
+        if neighbour.heard.replace(now).is_none() {
             self.core.newcomer = place as u16;
         }
         if self.core.phase == Phase::Member && self.sets.insert(sets::FORWARD_SELF, place) {
@@ -223,7 +224,7 @@ impl Peer<'_> {
         if self.core.phase == Phase::Member {
             self.core.credits = self.core.credits.saturating_add(1);
         }
-        self.count_round();
+        self.count_round(now);
         Ok(())
     }
 
@@ -283,7 +284,7 @@ impl Peer<'_> {
 
     /// A round is over when as many chunks came as there are members; then
     /// every activity goes down by one (8.2).
-    fn count_round(&mut self) {
+    fn count_round(&mut self, now: Instant) {
         self.core.round_chunks += 1;
         if (self.core.round_chunks as usize) <= self.sets.count(sets::FORWARD_SELF) {
             return;
@@ -291,15 +292,17 @@ impl Peer<'_> {
         self.core.round_chunks = 0;
         for index in 0..self.sets.row_words() {
             for bit in Bits(self.sets.word(sets::FORWARD_SELF, index)) {
-                self.end_round_of(index * WORD_BITS + bit);
+                self.end_round_of(now, index * WORD_BITS + bit);
             }
         }
     }
 
-    fn end_round_of(&mut self, place: usize) {
+    fn end_round_of(&mut self, now: Instant, place: usize) {
         let Some(neighbour) = self.neighbours.get_mut(place) else { return };
         neighbour.activity = neighbour.activity.saturating_sub(1);
-        if neighbour.activity < MIN_ACTIVITY {
+        // One never heard at all is given the time since this peer joined.
+        let heard = neighbour.heard.unwrap_or(self.core.joined);
+        if neighbour.activity < MIN_ACTIVITY && now.since(heard) >= NEIGHBOUR_SILENCE {
             let id = neighbour.id;
             self.stop_serving(place);
             self.core.event(PeerEvent::NeighbourLeft { id, reason: Departure::Silent });

@@ -156,7 +156,7 @@ impl Peer<'_> {
     fn greet_again(&mut self) {
         for place in MYSELF + 1..self.neighbours.capacity() {
             let Some(neighbour) = self.neighbours.get_mut(place) else { continue };
-            if !neighbour.heard && neighbour.greetings > 0 {
+            if neighbour.heard.is_none() && neighbour.greetings > 0 {
                 self.sets.insert(sets::GREET, place);
             }
         }

@@ -26,8 +26,11 @@ pub(super) const LEAVE_RETRY: Duration = Duration::from_millis(250);
 pub(super) const MAX_GOODBYES: u8 = 4;
 /// Activity (8.2) starts at 0 and never exceeds this.
 pub(super) const MAX_ACTIVITY: i8 = 4;
-/// Below this a neighbour is no longer served: it was silent for 16 rounds.
+/// Below this, that is after 16 silent rounds, a neighbour is no longer served …
 pub(super) const MIN_ACTIVITY: i8 = -16;
+/// … if it was silent for so long, too **(ours)**: the rounds of a fast stream
+/// are shorter than the pauses that an operating system makes.
+pub(super) const NEIGHBOUR_SILENCE: Duration = Duration::from_secs(2);
 /// Events that wait for the driver. A call makes at most a few.
 const MAX_EVENTS: usize = 16;
 /// Complaints that wait to be sent. More losses than that in one go are not
@@ -176,8 +179,8 @@ pub struct Neighbour {
     pub(super) activity: i8,
     /// How many more [hello]s it gets unless it is heard.
     pub(super) greetings: u8,
-    /// Whether anything came from it.
-    pub(super) heard: bool,
+    /// When anything came from it last.
+    pub(super) heard: Option<Instant>,
     pub(super) received: u32,
     pub(super) sent: u32,
 }
@@ -191,7 +194,7 @@ impl Neighbour {
             row: NOBODY,
             activity: 0,
             greetings: 0,
-            heard: false,
+            heard: None,
             received: 0,
             sent: 0,
         }
@@ -208,6 +211,8 @@ pub(crate) struct PeerCore {
     pub(super) key: Key,
     pub(super) splitter: Option<SocketAddr>,
     pub(super) splitter_tag: Tag,
+    /// When it began to join.
+    pub(super) joined: Instant,
     /// Whether the splitter has answered a [hello] or sent a chunk.
     pub(super) confirmed: bool,
     pub(super) heard_splitter: Instant,
@@ -248,6 +253,7 @@ impl PeerCore {
             key: Key::new([0; 16]),
             splitter: None,
             splitter_tag: Tag::NONE,
+            joined: Instant::ZERO,
             confirmed: false,
             heard_splitter: Instant::ZERO,
             tick: None,
@@ -300,6 +306,7 @@ impl PeerCore {
             key: welcome.key,
             splitter: Some(splitter),
             splitter_tag: welcome.key.splitter_tag(),
+            joined: now,
             heard_splitter: now,
             stats,
             ..PeerCore::new()

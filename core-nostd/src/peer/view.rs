@@ -78,7 +78,7 @@ impl Peer<'_> {
                 id: neighbour.id,
                 endpoint,
                 served: self.sets.contains(sets::FORWARD_SELF, place),
-                heard: neighbour.heard,
+                heard: neighbour.heard.is_some(),
                 activity: neighbour.activity,
                 received: neighbour.received,
                 sent: neighbour.sent,

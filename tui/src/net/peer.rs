@@ -9,7 +9,7 @@ use std::time::Duration;
 
 use p2psp_core::{Departure, JoinError, Node, PeerEvent, PeerStats, Phase, Playout, Role};
 use tokio::net::TcpListener;
-use tokio::task::JoinHandle;
+use tokio::task::{JoinHandle, yield_now};
 use tokio::time::{MissedTickBehavior, interval, sleep, sleep_until, timeout};
 
 use super::pump::drain_transmits;
@@ -356,7 +356,7 @@ impl Life {
                 () = due => self.storage.peer().handle_timeout(self.clock.now()),
                 _ = ticker.tick() => self.publish(),
                 _ = socket.readable() => {
-                    for _ in 0..RECEIVE_ROUNDS {
+                    for round in 1..=RECEIVE_ROUNDS {
                         let now = self.clock.now();
                         let received = socket.receive(|from, datagram, outbox| {
                             // What is wrong with it has been counted.
@@ -366,6 +366,10 @@ impl Life {
                         socket.flush().await;
                         if received == 0 {
                             break;
+                        }
+                        if round == RECEIVE_ROUNDS {
+                            // More is waiting: timers and other tasks first.
+                            yield_now().await;
                         }
                     }
                 }

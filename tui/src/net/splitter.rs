@@ -4,6 +4,7 @@
 use std::fmt;
 use std::io;
 use std::net::{IpAddr, SocketAddr, UdpSocket};
+use std::pin::pin;
 use std::time::Duration;
 
 use bytes::{Buf, BytesMut};
@@ -13,7 +14,7 @@ use p2psp_core::{
 };
 use tokio::net::TcpListener;
 use tokio::sync::{mpsc, oneshot};
-use tokio::task::JoinHandle;
+use tokio::task::{JoinHandle, yield_now};
 use tokio::time::{MissedTickBehavior, interval, sleep_until, timeout};
 
 use super::join::{self, Request};
@@ -122,10 +123,16 @@ pub async fn run(
     let addr = socket.local_addr().unwrap_or(options.listen);
     let source_options =
         SourceOptions { rate_kbit: options.rate_kbit, cut_bytes: usize::from(options.chunk_bytes) };
-    let source = tokio::select! {
-        () = stop.wait() => return Ok(summary(&SplitterStats::default())),
-        source = source::open(&options.source, &source_options) => {
-            source.map_err(SplitterError::Source)?
+    let (sender, mut requests) = mpsc::channel(MAX_WAITING_REQUESTS);
+    let server = tokio::spawn(join::serve(listener, sender));
+    let source = match open(&options.source, &source_options, &mut requests, &mut stop).await {
+        Some(Ok(source)) => source,
+        not_opened => {
+            server.abort();
+            return match not_opened {
+                Some(Err(error)) => Err(SplitterError::Source(error)),
+                _ => Ok(summary(&SplitterStats::default())),
+            };
         }
     };
     let stream = StreamInfo {
@@ -136,7 +143,6 @@ pub async fn run(
         Some(key) => key.clone().into_bytes(),
         None => seed.to_le_bytes().to_vec(),
     };
-    let (sender, requests) = mpsc::channel(MAX_WAITING_REQUESTS);
     let mut task = Task {
         clock: Clock::start(),
         place: observer.place(),
@@ -154,7 +160,6 @@ pub async fn run(
         observer,
         options,
     };
-    let server = tokio::spawn(join::serve(listener, sender));
     task.report(Event::Source { state: "up", detail: task.options.source.to_string() });
     task.report(Event::Listening { addr, what: "team" });
     if let Some(ready) = ready {
@@ -171,6 +176,26 @@ pub async fn run(
     let summary = summary(task.storage.splitter().stats());
     task.report(Event::SplitterSummary(summary));
     result.map(|()| summary)
+}
+
+/// Opens the source; until it is open, whoever wants to join is asked to try
+/// again. `None` when told to stop.
+async fn open(
+    spec: &SourceSpec,
+    options: &SourceOptions,
+    requests: &mut mpsc::Receiver<Request>,
+    stop: &mut Stop,
+) -> Option<Result<Source, SourceError>> {
+    let mut opening = pin!(source::open(spec, options));
+    loop {
+        tokio::select! {
+            () = stop.wait() => return None,
+            opened = &mut opening => return Some(opened),
+            Some(request) = requests.recv() => {
+                let _ = request.answer.send(join::refusal(Refusal::NoStreamYet));
+            }
+        }
+    }
 }
 
 async fn bind(listen: SocketAddr) -> Result<(TcpListener, TeamSocket), SplitterError> {
@@ -287,8 +312,8 @@ impl Task {
                     None => std::future::pending().await,
                 }
             };
+            // Not by rank: datagrams without end must not keep the stream out.
             tokio::select! {
-                biased;
                 () = stop.wait(), if !stopping => {
                     stopping = true;
                     self.storage.splitter().leave(self.clock.now());
@@ -373,9 +398,11 @@ impl Task {
             });
             self.socket.flush().await;
             if received == 0 {
-                break;
+                return;
             }
         }
+        // More is waiting: timers and other tasks first.
+        yield_now().await;
     }
 
     fn admit(&mut self, request: Request, header: &[u8]) {
