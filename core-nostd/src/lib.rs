@@ -10,8 +10,9 @@
 //! The contract of a driver: after every call that takes `now`, drain
 //! [`Node::poll_transmit`], then `poll_event`, then (of a peer)
 //! [`Peer::next_chunk`], and call [`Node::handle_timeout`] when the instant
-//! that [`Node::poll_timeout`] names has come. Nothing is lost if a driver
-//! hands in several datagrams before it drains, but bursts grow.
+//! that [`Node::poll_timeout`] names has come. A driver may hand in several
+//! datagrams before it drains, but bursts grow, and of answers and events only
+//! a few wait: what exceeds their queues is dropped.
 //!
 //! Memory is lent: a [`Storage`] (arrays sized by const generics, for a
 //! `static`) or slices that a host allocates ([`PeerMemory`],

@@ -55,7 +55,8 @@ pub struct Transmit {
     pub len: usize,
 }
 
-/// Why a datagram was turned away. Nothing else happened because of it.
+/// Why a datagram was turned away. Nothing else happened because of it, but
+/// that a sender who has proved to be a member may be a neighbour now.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
 #[cfg_attr(feature = "defmt", derive(defmt::Format))]
 #[repr(u8)]

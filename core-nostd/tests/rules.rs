@@ -102,6 +102,22 @@ impl PollTimeout for p2psp_core::Peer<'_> {
     }
 }
 
+/// 7.1: the splitter may send a chunk before it hears the goodbye. It is
+/// forwarded all the same.
+#[test]
+fn a_chunk_for_one_who_is_leaving_is_not_lost() {
+    let mut team = Team::of(4, config(8));
+    team.cut_many(9);
+    let now = team.now;
+    p2psp_core::Node::leave(&mut team.members[1].peer(), now);
+    // The ninth went to M0, so P1 is next.
+    let number = team.cut();
+    assert!(team.sent.contains(&format!("S>P1:{number}")), "{:?}", team.sent);
+    assert_eq!(team.size(), 3);
+    team.cut_many(40);
+    assert!([0, 2, 3].iter().all(|index| team.members[*index].lost() == 0));
+}
+
 #[test]
 fn leaving_without_an_answer_ends_after_a_bounded_number_of_goodbyes() {
     let mut team = Team::of(2, config(8));

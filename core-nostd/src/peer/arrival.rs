@@ -99,8 +99,8 @@ impl Peer<'_> {
             // The splitter did not get the answer.
             (Phase::Leaving, Departure::Ended) if self.core.ended => self.core.part_splitter = true,
             (Phase::Leaving, _) => {
-                if !self.core.ended {
-                    self.finish_leaving(true);
+                if !self.core.ended && self.core.departing.is_none() {
+                    self.depart(true);
                 }
             }
             _ => {
@@ -167,7 +167,8 @@ impl Peer<'_> {
 
     fn hello(&mut self, place: usize, id: NodeId, answer: bool) {
         if let Some(neighbour) = self.neighbours.get_mut(place)
-            && neighbour.id.is_none()
+            // One that has joined again from its endpoint has another name.
+            && neighbour.id.is_none_or(|known| known.number < id.number)
         {
             neighbour.id = Some(id);
             self.core.event(PeerEvent::NeighbourJoined { id: Some(id) });

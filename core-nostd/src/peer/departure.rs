@@ -116,13 +116,24 @@ impl Peer<'_> {
         self.core.goodbyes = 1;
         self.core.leave_retry = Some(now + LEAVE_RETRY);
         self.sets.clear_row(sets::GREET);
-        for (place, ..) in self.neighbours.iter().filter(|(place, ..)| *place != MYSELF) {
-            self.sets.insert(sets::FAREWELL, place);
+    }
+
+    /// Time for the [goodbye]s to the neighbours, after which the peer is out.
+    /// Until now chunks that the splitter sent before it knew were forwarded.
+    pub(super) fn depart(&mut self, answered: bool) {
+        self.core.departing = Some(answered);
+        self.core.leave_retry = None;
+        // When the whole team ends, the splitter says that to everyone, and a
+        // neighbour that is a moment later may still have something for me.
+        if !self.core.ended {
+            for (place, ..) in self.neighbours.iter().filter(|(place, ..)| *place != MYSELF) {
+                self.sets.insert(sets::FAREWELL, place);
+            }
         }
     }
 
     /// Out of the team; if the stream has ended, plays out what there is.
-    pub(super) fn finish_leaving(&mut self, answered: bool) {
+    fn finish_leaving(&mut self, answered: bool) {
         if self.core.ended {
             self.buffer.drain();
         }
@@ -142,7 +153,7 @@ impl Peer<'_> {
         }
         if self.core.leave_retry.is_some_and(|retry| retry <= now) {
             if self.core.goodbyes >= MAX_GOODBYES {
-                self.finish_leaving(self.core.ended);
+                self.depart(self.core.ended);
             } else {
                 self.core.goodbyes += 1;
                 self.core.part_splitter = true;
@@ -166,13 +177,10 @@ impl Peer<'_> {
         if core::mem::take(&mut self.core.part_splitter) {
             return Some(Plan::GoodbyeSplitter);
         }
-        while let Some(place) = self.sets.first(sets::FAREWELL) {
-            if let Some(plan) = self.next_farewell(place) {
-                return Some(plan);
-            }
-        }
-        if self.core.phase != Phase::Member {
-            return None;
+        match self.core.phase {
+            Phase::Outside | Phase::Joining => return None,
+            Phase::Leaving => return self.next_leaving_plan(),
+            Phase::Member => {}
         }
         // A joiner greets the splitter last: from then on chunks come.
         if let Some(place) = self.sets.first(sets::GREET) {
@@ -194,16 +202,22 @@ impl Peer<'_> {
         self.next_chunk_plan()
     }
 
-    /// One neighbour at a time: what is pending for it, then [goodbye]. When
-    /// the whole team ends, the splitter says that to everyone, and a
-    /// neighbour that is a moment later may still have something for me.
-    fn next_farewell(&mut self, place: usize) -> Option<Plan> {
-        if let Some(plan) = self.take_pending(place) {
-            return Some(plan);
+    /// Everything pending, without waiting for chunks to serve with (7.1);
+    /// then, when it is time, [goodbye] to the neighbours.
+    fn next_leaving_plan(&mut self) -> Option<Plan> {
+        while let Some(place) = self.sets.first(sets::BUSY) {
+            if let Some(plan) = self.take_pending(place) {
+                return Some(plan);
+            }
+            self.sets.remove(sets::BUSY, place);
         }
-        self.sets.remove(sets::FAREWELL, place);
-        self.sets.remove(sets::BUSY, place);
-        (!self.core.ended).then_some(Plan::Goodbye(place as u16))
+        let answered = self.core.departing?;
+        if let Some(place) = self.sets.first(sets::FAREWELL) {
+            self.sets.remove(sets::FAREWELL, place);
+            return Some(Plan::Goodbye(place as u16));
+        }
+        self.finish_leaving(answered);
+        None
     }
 
     /// A chunk received lets me serve one neighbour: all that is pending for

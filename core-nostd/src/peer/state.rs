@@ -222,6 +222,8 @@ pub(crate) struct PeerCore {
     pub(super) goodbyes: u8,
     /// The splitter has said that the stream is over.
     pub(super) ended: bool,
+    /// Leaving, and done with the splitter: whether it has answered.
+    pub(super) departing: Option<bool>,
     pub(super) greet_splitter: bool,
     pub(super) part_splitter: bool,
     /// Chunks received that may each still serve one neighbour (5.5).
@@ -260,6 +262,7 @@ impl PeerCore {
             leave_retry: None,
             goodbyes: 0,
             ended: false,
+            departing: None,
             greet_splitter: false,
             part_splitter: false,
             credits: 0,
@@ -322,6 +325,7 @@ impl PeerCore {
         self.part_splitter = false;
         self.credits = 0;
         self.ended = false;
+        self.departing = None;
         self.serving = None;
         self.plan = None;
         self.complaints.clear();
