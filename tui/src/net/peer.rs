@@ -342,7 +342,6 @@ impl Life {
                 }
             };
             tokio::select! {
-                biased;
                 () = stop.wait(), if !told_to_stop => {
                     told_to_stop = true;
                     self.storage.peer().leave(self.clock.now());
