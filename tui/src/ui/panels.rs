@@ -11,7 +11,7 @@ use super::{Theme, View};
 use crate::observe::{NodeSnapshot, PeerSnapshot, Snapshot, SplitterSnapshot};
 
 /// Width of the bar that shows how full a buffer is, in cells.
-const BAR_CELLS: usize = 10;
+const BAR_CELLS: usize = 6;
 /// Lines for the log, at most.
 const LOG_LINES: u16 = 8;
 
@@ -128,22 +128,23 @@ fn draw_peers(frame: &mut Frame<'_>, area: Rect, peers: &[&PeerSnapshot], theme:
             Span::raw(bar(peer)),
             Span::raw(peer.chunks_played.to_string()),
             Span::styled(lost, if peer.chunks_lost > 0 { theme.bad() } else { Style::new() }),
-            Span::raw(rate(peer.rate_in)),
-            Span::raw(rate(peer.rate_out)),
-            Span::raw(peer.player.map_or(String::from("-"), |at| format!("http://{at}/"))),
+            Span::raw(short_rate(peer.rate_in)),
+            Span::raw(short_rate(peer.rate_out)),
+            Span::raw(peer.player.map_or(String::from("-"), |at| at.to_string())),
         ])
     });
     let widths = [
-        Constraint::Length(5),
+        Constraint::Length(4),
         Constraint::Length(9),
         Constraint::Length(BAR_CELLS as u16 + 2),
         Constraint::Length(8),
-        Constraint::Length(11),
         Constraint::Length(10),
-        Constraint::Length(10),
-        Constraint::Min(10),
+        Constraint::Length(9),
+        Constraint::Length(9),
+        Constraint::Min(14),
     ];
-    let heads = ["peer", "state", "buffer", "played", "lost", "plays", "sends", "listen at"];
+    let heads =
+        ["peer", "state", "buffer", "played", "lost", "plays B/s", "sends B/s", "listen at"];
     draw_table(frame, area, " Peers ", &heads, rows, &widths, theme);
 }
 
@@ -257,6 +258,14 @@ fn bar(peer: &PeerSnapshot) -> String {
     format!("[{}{}]", "#".repeat(cells), ".".repeat(BAR_CELLS - cells))
 }
 
+/// As narrow as a column of the table, which has the unit at its head.
+fn short_rate(bytes_per_second: f64) -> String {
+    match bytes_per_second {
+        slow if slow < 1e6 => format!("{:.1}k", slow / 1e3),
+        fast => format!("{:.2}M", fast / 1e6),
+    }
+}
+
 fn rate(bytes_per_second: f64) -> String {
     match bytes_per_second {
         slow if slow < 1e6 => format!("{:.1} kB/s", slow / 1e3),
@@ -267,4 +276,105 @@ fn rate(bytes_per_second: f64) -> String {
 fn duration(seconds: u64) -> String {
     let (hours, minutes, seconds) = (seconds / 3600, seconds / 60 % 60, seconds % 60);
     format!("{hours}:{minutes:02}:{seconds:02}")
+}
+
+#[cfg(test)]
+mod tests {
+    use std::net::SocketAddr;
+
+    use ratatui::Terminal;
+    use ratatui::backend::TestBackend;
+
+    use super::*;
+    use crate::observe::{BufferFill, LogLine, StreamInfo};
+
+    fn peer(name: &str, lost: u64) -> NodeSnapshot {
+        NodeSnapshot::Peer(PeerSnapshot {
+            name: name.to_owned(),
+            state: "playing",
+            splitter: SocketAddr::from(([10, 0, 0, 1], 8001)),
+            player: Some(SocketAddr::from(([127, 0, 0, 1], 9999))),
+            players: 1,
+            players_dropped: 0,
+            stream: StreamInfo { name: "Radio".into(), content_type: "audio/mpeg".into() },
+            buffer: BufferFill { buffer_chunks: 32, buffer_filled: 16, next_chunk: 100 },
+            chunks_received: 116,
+            chunks_played: 99,
+            chunks_lost: lost,
+            duplicates: 0,
+            late: 0,
+            bytes_played: 101_376,
+            chunks_sent: 64,
+            rate_in: 16_000.0,
+            rate_out: 2_000_000.0,
+            rejected: 0,
+            neighbours: 0,
+            neighbour_rows: Vec::new(),
+        })
+    }
+
+    fn splitter() -> NodeSnapshot {
+        NodeSnapshot::Splitter(SplitterSnapshot {
+            addr: SocketAddr::from(([10, 0, 0, 1], 8001)),
+            source: "music".into(),
+            source_state: "up",
+            stream: StreamInfo { name: "Radio".into(), content_type: "audio/mpeg".into() },
+            chunk_bytes: 1024,
+            buffer_chunks: 32,
+            max_team: 128,
+            peers: 2,
+            peers_max: 2,
+            chunks_sent: 116,
+            bytes_in: 1000,
+            bytes_out: 1000,
+            rate_in: 16_000.0,
+            rate_out: 16_000.0,
+            complaints: 0,
+            rejected: 0,
+            team: Vec::new(),
+        })
+    }
+
+    fn screen(nodes: Vec<NodeSnapshot>, size: (u16, u16), view: View) -> String {
+        let line = LogLine { t: 1.0, node: "P1".into(), text: "plays from chunk 0 on".into() };
+        let snapshot = Snapshot { t: 1.0, nodes, log: vec![line; 20] };
+        let mut terminal = Terminal::new(TestBackend::new(size.0, size.1)).unwrap();
+        terminal.draw(|frame| draw(frame, &snapshot, view, Theme::PLAIN)).unwrap();
+        terminal.backend().to_string()
+    }
+
+    #[test]
+    fn a_team_shows_its_stream_its_peers_and_how_to_quit() {
+        let text =
+            screen(vec![splitter(), peer("M0", 0), peer("P1", 1)], (80, 24), View::default());
+        for expected in [
+            "Radio  audio/mpeg",
+            "1.00x the stream",
+            "2 peers of 128",
+            "M0   playing   [###...] 99       0 (0.00 %) 16.0k     2.00M     127.0.0.1:9999",
+            "P1   playing   [###...] 99       1 (1.00 %) 16.0k     2.00M     127.0.0.1:9999",
+            "P1  plays from chunk 0 on",
+            "q Esc Ctrl-C  leave and quit",
+        ] {
+            assert!(text.contains(expected), "{expected:?} is missing:\n{text}");
+        }
+    }
+
+    #[test]
+    fn a_peer_alone_shows_where_to_listen() {
+        let text = screen(vec![peer("P1", 0)], (80, 24), View::default());
+        assert!(text.contains("listen at http://127.0.0.1:9999/   1 players"), "{text}");
+        assert!(text.contains("Neighbours"), "{text}");
+    }
+
+    #[test]
+    fn any_size_can_be_drawn() {
+        for width in [1, 2, 5, 20, 36, 60, 80, 300] {
+            for height in [1, 2, 5, 9, 20, 24, 100] {
+                for nodes in [vec![], vec![peer("P1", 0)], vec![splitter(), peer("M0", 0)]] {
+                    screen(nodes, (width, height), View { help: true, leaving: false });
+                }
+            }
+        }
+    }
 }
