@@ -34,6 +34,8 @@ const FRAME_BUFFER_BYTES: usize = FRAME_LENGTH_BYTES + MAX_FRAME_BYTES;
 pub(super) struct Request {
     /// Address of the connection, with the team port it named.
     pub endpoint: SocketAddr,
+    /// Whether it is on this host.
+    pub local: bool,
     /// What it wants to be.
     pub role: Role,
     /// The monitor key it knows.
@@ -253,7 +255,10 @@ async fn answer(
             Ok(Message::Join { port, role, password }) => {
                 let (answer, answered) = oneshot::channel();
                 let endpoint = SocketAddr::new(from.ip().to_canonical(), port);
-                let request = Request { endpoint, role, password: password.to_vec(), answer };
+                let own = stream.local_addr()?.ip().to_canonical();
+                let local = endpoint.ip().is_loopback() || endpoint.ip() == own;
+                let request =
+                    Request { endpoint, local, role, password: password.to_vec(), answer };
                 if requests.send(request).await.is_err() {
                     refusal(Refusal::Stopping)
                 } else {

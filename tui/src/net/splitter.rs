@@ -406,10 +406,9 @@ impl Task {
     }
 
     fn admit(&mut self, request: Request, header: &[u8]) {
-        let local = request.endpoint.ip().is_loopback();
         let endpoint = self.seen_as(request.endpoint);
-        let trusted =
-            request.password == self.monitor_key || (self.options.monitor_key.is_none() && local);
+        let trusted = request.password == self.monitor_key
+            || (self.options.monitor_key.is_none() && request.local);
         let now = self.clock.now();
         let mut splitter = self.storage.splitter();
         let frames = match splitter.admit(now, endpoint, request.role, trusted) {

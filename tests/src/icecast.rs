@@ -1,0 +1,192 @@
+//! A real Icecast server, and ffmpeg as what feeds it.
+
+use std::fs;
+use std::net::{Ipv4Addr, SocketAddr, TcpListener, TcpStream};
+use std::os::unix::fs::{MetadataExt, PermissionsExt};
+use std::path::Path;
+use std::process::{Child, Stdio};
+use std::time::Duration;
+
+use tempfile::TempDir;
+
+use crate::http::PlayerClient;
+use crate::media::Format;
+use crate::program::{Signal, send};
+use crate::wait::{PATIENCE, required, wait_until};
+
+/// Of those that feed mounts.
+const PASSWORD: &str = "for-tests-only";
+/// How often a port is tried that turns out to be taken.
+const START_ATTEMPTS: usize = 5;
+/// How long a server may take to start to listen.
+const START_PATIENCE: Duration = Duration::from_secs(30);
+
+/// An Icecast of our own on loopback. Dropping it kills it.
+#[derive(Debug)]
+pub struct Icecast {
+    child: Child,
+    addr: SocketAddr,
+    folder: TempDir,
+}
+
+/// An ffmpeg that feeds a file to a mount as fast as it plays. Dropping it
+/// kills it.
+#[derive(Debug)]
+pub struct Feed {
+    child: Child,
+}
+
+impl Icecast {
+    /// Starts one with its defaults (64 KiB burst on connect); waits until it
+    /// answers.
+    ///
+    /// # Panics
+    ///
+    /// If it is not installed or does not start.
+    pub fn start() -> Icecast {
+        let mut log = String::new();
+        for _ in 0..START_ATTEMPTS {
+            let mut icecast = Icecast::launch();
+            let ended = |child: &mut Child| !matches!(child.try_wait(), Ok(None));
+            let up = wait_until(START_PATIENCE, || {
+                TcpStream::connect(icecast.addr).is_ok() || ended(&mut icecast.child)
+            });
+            if up && !ended(&mut icecast.child) {
+                return icecast;
+            }
+            log = icecast.log();
+        }
+        panic!("icecast2 does not start: {log}");
+    }
+
+    fn launch() -> Icecast {
+        let folder = tempfile::tempdir().expect("a temporary folder");
+        // It may give up its rights and has to write its logs nevertheless.
+        let everyone = fs::Permissions::from_mode(0o777);
+        fs::set_permissions(folder.path(), everyone).expect("our own folder");
+        let addr = free_addr();
+        let config = folder.path().join("icecast.xml");
+        fs::write(&config, config_xml(addr, folder.path())).expect("our own folder");
+        let child = required("icecast2", "icecast2")
+            .arg("-c")
+            .arg(&config)
+            .stdin(Stdio::null())
+            .stdout(Stdio::null())
+            .stderr(Stdio::null())
+            .spawn()
+            .expect("icecast2 can be executed");
+        Icecast { child, addr, folder }
+    }
+
+    /// Where it listens.
+    pub fn addr(&self) -> SocketAddr {
+        self.addr
+    }
+
+    /// Address of a mount.
+    pub fn url(&self, mount: &str) -> String {
+        format!("http://{}{mount}", self.addr)
+    }
+
+    /// Feeds `file` to `mount`, bit by bit as it is, at the pace of its media;
+    /// waits until listeners get it. At its end the file begins again.
+    pub fn mount_source(&self, mount: &str, format: Format, file: &Path) -> Feed {
+        let feed = Feed::start(self.addr, mount, format, file);
+        self.wait_mount(mount);
+        feed
+    }
+
+    /// A listener of a mount, without anything of ours between.
+    pub fn listen(&self, mount: &str) -> PlayerClient {
+        PlayerClient::get(self.addr, mount)
+    }
+
+    /// What it has to say.
+    pub fn log(&self) -> String {
+        fs::read_to_string(self.folder.path().join("error.log")).unwrap_or_default()
+    }
+
+    fn wait_mount(&self, mount: &str) {
+        let there = wait_until(PATIENCE, || {
+            let listener = self.listen(mount);
+            let _ = wait_until(Duration::from_secs(5), || {
+                listener.len() > 4096 || listener.end().is_some()
+            });
+            listener.head().is_some_and(|head| head.contains(" 200 "))
+        });
+        assert!(there, "nothing at {mount}: {}", self.log());
+    }
+}
+
+impl Drop for Icecast {
+    fn drop(&mut self) {
+        let _ = self.child.kill();
+        let _ = self.child.wait();
+    }
+}
+
+impl Feed {
+    fn start(icecast: SocketAddr, mount: &str, format: Format, file: &Path) -> Feed {
+        let mut command = required("ffmpeg", "ffmpeg");
+        command.args(["-nostdin", "-v", "error", "-re", "-stream_loop", "-1", "-i"]);
+        command.arg(file).args(["-map", "0", "-c", "copy"]);
+        command.args(format.muxer()).args(["-content_type", format.content_type()]);
+        command.arg(format!("icecast://source:{PASSWORD}@{icecast}{mount}"));
+        command.stdin(Stdio::null()).stdout(Stdio::null()).stderr(Stdio::null());
+        Feed { child: command.spawn().expect("ffmpeg can be executed") }
+    }
+
+    /// Dies at once.
+    pub fn kill(mut self) {
+        let _ = self.child.kill();
+        let _ = self.child.wait();
+    }
+
+    /// Freezes, or goes on ([`Signal::Stop`], [`Signal::Cont`]).
+    pub fn signal(&self, signal: Signal) {
+        send(self.child.id(), signal);
+    }
+}
+
+impl Drop for Feed {
+    fn drop(&mut self) {
+        let _ = self.child.kill();
+        let _ = self.child.wait();
+    }
+}
+
+/// A loopback address that was free a moment ago.
+pub fn free_addr() -> SocketAddr {
+    let listener = TcpListener::bind((Ipv4Addr::LOCALHOST, 0)).expect("a port is free");
+    listener.local_addr().expect("it is bound")
+}
+
+fn config_xml(addr: SocketAddr, folder: &Path) -> String {
+    // Icecast refuses to run as root.
+    let is_root = fs::metadata("/proc/self").is_ok_and(|me| me.uid() == 0);
+    let owner = if is_root {
+        "<changeowner><user>nobody</user><group>nogroup</group></changeowner>"
+    } else {
+        ""
+    };
+    let (ip, port, folder) = (addr.ip(), addr.port(), folder.display());
+    format!(
+        "<icecast>
+  <location>loopback</location><admin>nobody@localhost</admin><hostname>localhost</hostname>
+  <limits><clients>200</clients><sources>10</sources><queue-size>524288</queue-size>
+    <client-timeout>30</client-timeout><header-timeout>15</header-timeout>
+    <source-timeout>10</source-timeout><burst-size>65535</burst-size></limits>
+  <authentication><source-password>{PASSWORD}</source-password>
+    <relay-password>{PASSWORD}</relay-password>
+    <admin-user>admin</admin-user><admin-password>{PASSWORD}</admin-password></authentication>
+  <listen-socket><port>{port}</port><bind-address>{ip}</bind-address></listen-socket>
+  <http-headers><header name=\"Access-Control-Allow-Origin\" value=\"*\"/></http-headers>
+  <fileserve>0</fileserve>
+  <paths><basedir>{folder}</basedir><logdir>{folder}</logdir><webroot>{folder}</webroot>
+    <adminroot>{folder}</adminroot></paths>
+  <logging><accesslog>access.log</accesslog><errorlog>error.log</errorlog>
+    <loglevel>3</loglevel></logging>
+  <security><chroot>0</chroot>{owner}</security>
+</icecast>\n"
+    )
+}
