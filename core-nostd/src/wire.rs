@@ -69,6 +69,7 @@ pub enum Message<'a> {
         /// The public endpoint of the peer to which the splitter sent it.
         origin: SocketAddr,
         /// Its bytes.
+        #[serde(with = "serde_bytes")]
         payload: &'a [u8],
     },
     /// "I am here" (3.3, 3.6). The splitter answers a member's with its own.
@@ -98,6 +99,7 @@ pub enum Message<'a> {
         /// What it wants to be.
         role: Role,
         /// The splitter's monitor key, of one who wants to be a monitor.
+        #[serde(with = "serde_bytes")]
         password: &'a [u8],
     },
     /// TCP: the first answer (3.2).
@@ -106,6 +108,7 @@ pub enum Message<'a> {
     /// TCP: the next part of the stream's header.
     Header {
         /// At most [`MAX_HEADER_PART_BYTES`].
+        #[serde(with = "serde_bytes")]
         part: &'a [u8],
     },
     /// TCP: one member of the list.

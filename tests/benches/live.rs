@@ -10,7 +10,7 @@
 
 use std::collections::HashMap;
 use std::fs;
-use std::io::{BufRead, BufReader, Write};
+use std::io::{BufRead, BufReader, Read, Write};
 use std::net::{Ipv4Addr, SocketAddr};
 use std::path::{Path, PathBuf};
 use std::process::{Child, Command, Stdio};
@@ -30,6 +30,8 @@ const DATAGRAM_BYTES: usize = CHUNK_BYTES + 29;
 /// How long a run lasts, and how much of it is the start, which is not counted.
 const RUN: Duration = Duration::from_secs(8);
 const START: Duration = Duration::from_secs(3);
+/// How long the file lasts at the highest rate: a run, its start, and waits.
+const FILE_SECONDS: u64 = 20;
 /// `B` of a run, in chunks, as the reference was measured with.
 const BUFFER_CHUNKS: usize = 4096;
 /// Longest wait for anything.
@@ -167,7 +169,7 @@ fn resident_kib(pid: u32) -> u64 {
 
 /// Resident size of the nodes of a radio: 128 kbit/s, a player at each peer.
 fn resident(binary: &Path, folder: &Path) {
-    let file = zeros(folder, 10_000_000);
+    let file = long_file(folder, 2_000_000);
     let source = file.to_str().expect("a path");
     let splitter = Node::start(
         binary,
@@ -200,10 +202,12 @@ fn address(splitter: &Node) -> String {
     line["addr"].as_str().expect("an address").to_owned()
 }
 
-/// A file of zeros, which takes no room on the disk.
-fn zeros(folder: &Path, bytes: u64) -> PathBuf {
-    let path = folder.join(format!("zeros-{bytes}"));
-    fs::File::create(&path).and_then(|file| file.set_len(bytes)).expect("a file");
+/// A file long enough for every run, in the page cache.
+fn long_file(folder: &Path, bytes: u64) -> PathBuf {
+    let path = folder.join("stream");
+    let mut file = fs::File::create(&path).expect("a file");
+    let written = std::io::copy(&mut std::io::repeat(0x5a).take(bytes), &mut file);
+    assert_eq!(written.expect("room in the temporary folder"), bytes);
     path
 }
 
@@ -218,15 +222,15 @@ struct Run {
 }
 
 fn rates(binary: &Path, folder: &Path, quick: bool) {
-    let megabytes: &[usize] =
-        if quick { &[12, 25, 50] } else { &[5, 12, 25, 40, 60, 80, 100, 125, 150, 200] };
+    let megabytes: &[usize] = if quick { &[12, 25, 50] } else { &[12, 25, 40, 60, 80, 100, 120] };
     println!("\nlive: splitter + monitor + {PEERS} peers, chunk {CHUNK_BYTES}, B {BUFFER_CHUNKS}");
     println!("CPU seconds per GB of stream: splitter (with its monitor), each peer, whole team;");
     println!("bare: the same datagrams with the same calls; ratio: team / bare team");
     println!("  MB/s  carried   lost  splitter   peer   team    bare  ratio");
+    let fastest = *megabytes.last().expect("some") as u64;
+    let file = long_file(folder, fastest * 1_000_000 * FILE_SECONDS);
     let mut best = 0;
     for &rate in megabytes {
-        let file = zeros(folder, 1_000_000 * rate as u64 * (2 * RUN.as_secs() + 30));
         let run = live(binary, &file, rate);
         let bare = bare::run(rate);
         println!(
