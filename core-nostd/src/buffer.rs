@@ -201,6 +201,23 @@ impl<'s> Buffer<'s> {
         if held { Turn::Chunk { number, slot } } else { Turn::Lost { number, chunks: 1 } }
     }
 
+    /// Before anything is played: moves the play cursor behind the last hole
+    /// before the chunk `own`.
+    pub(crate) fn skip_holes_before(&mut self, own: ChunkNumber) {
+        let ahead = self.state.cursor.distance_to(own);
+        if ahead <= 0 || ahead as usize >= self.slot_count() {
+            return;
+        }
+        let holds = |step: u32| {
+            let number = self.state.cursor.plus(step);
+            self.holds(self.slot_of(number), number)
+        };
+        let Some(hole) = (0..ahead as u32).rev().find(|step| !holds(*step)) else { return };
+        let skipped = (0..hole).filter(|step| holds(*step)).count();
+        self.state.filled -= skipped as u32;
+        self.advance(hole + 1);
+    }
+
     fn advance(&mut self, chunks: u32) {
         let slots = self.slot_count() as u32;
         self.state.cursor = self.state.cursor.plus(chunks);

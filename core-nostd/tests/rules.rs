@@ -141,7 +141,7 @@ fn a_splitter_that_stops_ends_the_team_and_peers_play_out() {
     p2psp_core::Node::leave(&mut team.splitter(), now);
     team.settle();
     assert_eq!(team.splitter_events.last(), Some(&SplitterEvent::Stopped { unanswered: 0 }));
-    team.pass(Duration::from_secs(1));
+    team.pass(Duration::from_millis(1100));
     for member in &mut team.members {
         assert_eq!(member.lost(), 0, "what was pending was sent");
         assert!(member.events.contains(&PeerEvent::Dismissed { reason: Departure::Ended }));
@@ -266,6 +266,39 @@ fn members_that_join_together_know_each_other() {
     assert_eq!(team.forward(3), "P3: [M0, P1, P2]");
     team.cut_many(40);
     assert!(team.members.iter().all(|member| member.lost() == 0));
+}
+
+/// 6.1 **(ours)**: a chunk that came from one who knew the joiner before the
+/// others did is no beginning.
+#[test]
+fn playing_starts_behind_the_holes_of_joining() {
+    let mut team = Team::of(4, config(8));
+    team.cut_many(8);
+    let p4 = team.add();
+    team.admit(p4, Role::Peer);
+    // M0 knows the joiner and is the origin of the next chunk; the hellos to
+    // the others and to the splitter are still on their way.
+    let m0 = team.members[0].endpoint;
+    team.drop =
+        Box::new(move |datagram| datagram.from.ip() == team::endpoint(4).ip() && datagram.to != m0);
+    team.settle();
+    team.cut();
+    assert_eq!(team.members[p4].peer().buffer().cursor.map(|first| first.get()), Some(8));
+    team.cut_many(2);
+    team.drop = Box::new(|_| false);
+    team.pass(Duration::from_millis(1100));
+    team.cut_many(40);
+    let joiner = &team.members[p4];
+    assert_eq!(joiner.lost(), 0, "{:?}", joiner.played);
+    assert_eq!(
+        joiner
+            .events
+            .iter()
+            .filter(|event| matches!(event, PeerEvent::Playing { first } if first.get() == 11))
+            .count(),
+        1
+    );
+    assert_eq!(joiner.played[0], Ok(11), "neither 8 nor the hole behind it");
 }
 
 /// 3.3 and 3.4 over a lossy network: a [hello] that got lost is said again.

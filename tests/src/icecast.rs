@@ -1,10 +1,12 @@
 //! A real Icecast server, and ffmpeg as what feeds it.
 
 use std::fs;
+use std::io::{Read, Write};
 use std::net::{Ipv4Addr, SocketAddr, TcpListener, TcpStream};
 use std::os::unix::fs::{MetadataExt, PermissionsExt};
 use std::path::Path;
 use std::process::{Child, Stdio};
+use std::sync::atomic::{AtomicU16, Ordering};
 use std::time::Duration;
 
 use tempfile::TempDir;
@@ -20,6 +22,13 @@ const PASSWORD: &str = "for-tests-only";
 const START_ATTEMPTS: usize = 5;
 /// How long a server may take to start to listen.
 const START_PATIENCE: Duration = Duration::from_secs(30);
+/// How long it may take over the answer to one question.
+const ANSWER_PATIENCE: Duration = Duration::from_secs(5);
+/// The longest answer that is looked at.
+const MAX_ANSWER_BYTES: u64 = 64 * 1024;
+/// Ports of servers: the first and how many. Linux gives ports from 32768 on to
+/// those who don't ask for one.
+const QUIET_PORTS: (u16, u16) = (20_000, 12_000);
 
 /// An Icecast of our own on loopback. Dropping it kills it.
 #[derive(Debug)]
@@ -48,10 +57,12 @@ impl Icecast {
         for _ in 0..START_ATTEMPTS {
             let mut icecast = Icecast::launch();
             let ended = |child: &mut Child| !matches!(child.try_wait(), Ok(None));
-            let up = wait_until(START_PATIENCE, || {
-                TcpStream::connect(icecast.addr).is_ok() || ended(&mut icecast.child)
+            let mut up = false;
+            let _ = wait_until(START_PATIENCE, || {
+                up = icecast.answers();
+                up || ended(&mut icecast.child)
             });
-            if up && !ended(&mut icecast.child) {
+            if up {
                 return icecast;
             }
             log = icecast.log();
@@ -64,7 +75,7 @@ impl Icecast {
         // It may give up its rights and has to write its logs nevertheless.
         let everyone = fs::Permissions::from_mode(0o777);
         fs::set_permissions(folder.path(), everyone).expect("our own folder");
-        let addr = free_addr();
+        let addr = quiet_addr();
         let config = folder.path().join("icecast.xml");
         fs::write(&config, config_xml(addr, folder.path())).expect("our own folder");
         let child = required("icecast2", "icecast2")
@@ -76,6 +87,18 @@ impl Icecast {
             .spawn()
             .expect("icecast2 can be executed");
         Icecast { child, addr, folder }
+    }
+
+    /// Whether it is this very server that answers at its port.
+    fn answers(&self) -> bool {
+        let Ok(mut stream) = TcpStream::connect(self.addr) else { return false };
+        let mut answer = Vec::new();
+        let asked = stream.set_read_timeout(Some(ANSWER_PATIENCE)).is_ok()
+            && stream.write_all(b"GET / HTTP/1.0\r\n\r\n").is_ok();
+        // As much as comes: an error at the end takes nothing of it away.
+        let _ = asked && stream.take(MAX_ANSWER_BYTES).read_to_end(&mut answer).is_ok();
+        let server = format!("Server: {}\r\n", server_id(self.addr));
+        String::from_utf8_lossy(&answer).contains(&server)
     }
 
     /// Where it listens.
@@ -155,10 +178,25 @@ impl Drop for Feed {
     }
 }
 
-/// A loopback address that was free a moment ago.
-pub fn free_addr() -> SocketAddr {
-    let listener = TcpListener::bind((Ipv4Addr::LOCALHOST, 0)).expect("a port is free");
-    listener.local_addr().expect("it is bound")
+/// A loopback address whose port the kernel gives to nobody by itself, so that
+/// no socket of another test takes it before a server does.
+fn quiet_addr() -> SocketAddr {
+    static TRIED: AtomicU16 = AtomicU16::new(0);
+    // Test processes that run at the same time begin at different places.
+    let begin = (std::process::id() % u32::from(QUIET_PORTS.1)) as u16;
+    for _ in 0..QUIET_PORTS.1 {
+        let offset = begin.wrapping_add(TRIED.fetch_add(1, Ordering::Relaxed)) % QUIET_PORTS.1;
+        let addr = SocketAddr::from((Ipv4Addr::LOCALHOST, QUIET_PORTS.0 + offset));
+        if TcpListener::bind(addr).is_ok() {
+            return addr;
+        }
+    }
+    panic!("no port is free");
+}
+
+/// What a server says to be: no other one at this port does.
+fn server_id(addr: SocketAddr) -> String {
+    format!("Icecast of test {} at {}", std::process::id(), addr.port())
 }
 
 fn config_xml(addr: SocketAddr, folder: &Path) -> String {
@@ -170,9 +208,11 @@ fn config_xml(addr: SocketAddr, folder: &Path) -> String {
         ""
     };
     let (ip, port, folder) = (addr.ip(), addr.port(), folder.display());
+    let server_id = server_id(addr);
     format!(
         "<icecast>
   <location>loopback</location><admin>nobody@localhost</admin><hostname>localhost</hostname>
+  <server-id>{server_id}</server-id>
   <limits><clients>200</clients><sources>10</sources><queue-size>524288</queue-size>
     <client-timeout>30</client-timeout><header-timeout>15</header-timeout>
     <source-timeout>10</source-timeout><burst-size>65535</burst-size></limits>

@@ -3,7 +3,8 @@
 use core::net::SocketAddr;
 
 use super::state::{
-    HELLO_INTERVAL, MAX_ACTIVITY, MAX_GOODBYES, MIN_ACTIVITY, NEIGHBOUR_SILENCE, Neighbour, Phase,
+    END_GRACE, HELLO_INTERVAL, MAX_ACTIVITY, MAX_GOODBYES, MIN_ACTIVITY, NEIGHBOUR_SILENCE,
+    Neighbour, Phase,
 };
 use super::{MYSELF, Peer, PeerEvent};
 use crate::buffer::{NOBODY, Stored};
@@ -64,6 +65,7 @@ impl Peer<'_> {
                     return Err(Reject::Malformed);
                 }
                 self.confirm(now);
+                self.core.first_own.get_or_insert(number);
                 self.chunk(now, Sender::Splitter, number, origin, payload)
             }
             Message::Hello { id, .. } if id == self.core.id => {
@@ -94,6 +96,7 @@ impl Peer<'_> {
                 self.start_leaving(now);
                 self.core.ended = true;
                 self.core.goodbyes = MAX_GOODBYES;
+                self.core.leave_retry = Some(now + END_GRACE);
                 self.core.event(PeerEvent::Dismissed { reason });
             }
             // The splitter did not get the answer.

@@ -199,6 +199,11 @@ impl<'s> Peer<'s> {
     /// [`Playout::NotYet`].
     pub fn next_chunk(&mut self) -> Playout<'_> {
         let started = self.core.playing;
+        if let (false, true, Some(own)) = (started, self.buffer.is_playing(), self.core.first_own) {
+            // (ours) What came from one who knew me before the others did is
+            // no beginning: nobody owes me what comes between.
+            self.buffer.skip_holes_before(own);
+        }
         let first = self.buffer.cursor();
         match self.buffer.play() {
             Turn::NotYet => Playout::NotYet,

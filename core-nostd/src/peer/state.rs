@@ -24,6 +24,9 @@ pub(super) const MAX_GREETINGS: u8 = 5;
 pub(super) const LEAVE_RETRY: Duration = Duration::from_millis(250);
 /// … and how often it says its own.
 pub(super) const MAX_GOODBYES: u8 = 4;
+/// How long a peer stays when the stream has ended, for what its neighbours
+/// still have to send.
+pub(super) const END_GRACE: Duration = Duration::from_secs(1);
 /// Activity (8.2) starts at 0 and never exceeds this.
 pub(super) const MAX_ACTIVITY: i8 = 4;
 /// Below this, that is after 16 silent rounds, a neighbour is no longer served …
@@ -237,6 +240,9 @@ pub(crate) struct PeerCore {
     /// Chunks stored in the round at hand (8.2).
     pub(super) round_chunks: u32,
     pub(super) playing: bool,
+    /// The first chunk of which it was the origin: by then all members whom it
+    /// has greeted know it.
+    pub(super) first_own: Option<ChunkNumber>,
     pub(super) complaints: Deque<ChunkNumber, MAX_COMPLAINTS>,
     pub(super) rumours: Deque<SocketAddr, MAX_RUMOURS>,
     pub(super) next_rumour: Instant,
@@ -271,6 +277,7 @@ impl PeerCore {
             newcomer: NOBODY,
             round_chunks: 0,
             playing: false,
+            first_own: None,
             complaints: Deque::new(),
             rumours: Deque::new(),
             next_rumour: Instant::ZERO,

@@ -31,6 +31,8 @@ const RECEIVE_ROUNDS: usize = 4;
 const PLAYERS_PATIENCE: Duration = Duration::from_secs(3);
 /// Ports tried for [`PlayerPort::Near`].
 const NEAR_PORTS: u16 = 100;
+/// The name of a peer that has not joined yet.
+const UNNAMED: &str = "P?";
 /// Bounds of what is kept of the played stream, for players that lag and as a
 /// burst for those that come, in bytes.
 const RING_BYTES: (usize, usize) = (1 << 20, 64 << 20);
@@ -122,7 +124,9 @@ pub async fn run(
         TeamSocket::bind(options.bind).map_err(|error| PeerError::Socket(options.bind, error))?;
     let listener = listen(options.player).await?;
     let Some(mut joined) = first_join(&options, &socket, &mut stop).await? else {
-        return Ok(summary(&PeerStats::default()));
+        let nothing = summary(&PeerStats::default());
+        observer.report(UNNAMED, &Event::PeerSummary(nothing));
+        return Ok(nothing);
     };
     let heard = listener.is_some() || options.out.is_some();
     let ring = 8 * joined.welcome.buffer_chunks as usize * usize::from(joined.welcome.chunk_bytes);

@@ -131,7 +131,11 @@ pub async fn run(
             server.abort();
             return match not_opened {
                 Some(Err(error)) => Err(SplitterError::Source(error)),
-                _ => Ok(summary(&SplitterStats::default())),
+                _ => {
+                    let nothing = summary(&SplitterStats::default());
+                    observer.report("S", &Event::SplitterSummary(nothing));
+                    Ok(nothing)
+                }
             };
         }
     };

@@ -4,9 +4,11 @@
 //! The peer starts a stream, writes what it plays and reports what was lost;
 //! readers wait for bytes. Nothing here ever waits for a reader.
 
+use std::collections::VecDeque;
 use std::fmt;
 use std::sync::atomic::{AtomicU64, AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::time::{Duration, Instant};
 
 use http::HeaderValue;
 use tokio::sync::Notify;
@@ -44,6 +46,13 @@ pub struct HubStats {
     pub bytes_served: u64,
 }
 
+/// How far back the burst of a transport stream reaches. ffmpeg and what is
+/// made of it look at five seconds and more of it before they play: with less
+/// they would be silent for the rest of that time, and be as far behind.
+const TS_BURST: Duration = Duration::from_secs(8);
+/// How exactly that is measured.
+const PAST_INTERVAL: Duration = Duration::from_millis(100);
+
 /// The stream that a peer plays, in a ring from which all players read. A
 /// clone is another handle of the same hub.
 #[derive(Clone)]
@@ -65,6 +74,9 @@ struct State {
     /// `None` for an unknown format: there is nothing to find.
     scanner: Option<Scanner>,
     name: Option<String>,
+    /// Where the ring's head was, and when, for as long as a burst reaches
+    /// back.
+    past: VecDeque<(Instant, u64)>,
 }
 
 impl Hub {
@@ -74,7 +86,7 @@ impl Hub {
     pub fn new(ring_bytes: usize) -> Hub {
         Hub {
             shared: Arc::new(Shared {
-                state: Mutex::new(State { ring: Ring::new(ring_bytes), scanner: None, name: None }),
+                state: Mutex::new(State::new(ring_bytes)),
                 changed: Notify::new(),
                 players: AtomicUsize::new(0),
                 dropped: AtomicU64::new(0),
@@ -108,6 +120,7 @@ impl Hub {
             [] => &header,
             known => known,
         };
+        state.past.clear();
         state.ring.start(&Begin { content_type, format, header, offset });
         state.scanner = (format != Format::Unknown).then_some(scanner);
         state.name = name;
@@ -123,6 +136,7 @@ impl Hub {
         }
         state.ring.append(bytes);
         state.scan(bytes);
+        state.remember(bytes);
         drop(state);
         self.shared.changed.notify_waiters();
     }
@@ -212,6 +226,27 @@ impl fmt::Debug for Hub {
 
 impl State {
     /// Follows the bytes that were just appended to the ring.
+    fn new(ring_bytes: usize) -> State {
+        let ring = Ring::new(ring_bytes);
+        State { ring, scanner: None, name: None, past: VecDeque::new() }
+    }
+
+    /// Lets the burst of a transport stream reach back by time.
+    fn remember(&mut self, bytes: &[u8]) {
+        if self.ring.format() != Format::MpegTs {
+            return;
+        }
+        let now = Instant::now();
+        let recent = |(then, _): &(Instant, u64)| now.duration_since(*then) < PAST_INTERVAL;
+        if !self.past.back().is_some_and(recent) {
+            self.past.push_back((now, self.ring.head() - bytes.len() as u64));
+        }
+        while self.past.len() > 1 && now.duration_since(self.past[1].0) >= TS_BURST {
+            self.past.pop_front();
+        }
+        self.ring.set_burst(self.past[0].1);
+    }
+
     fn scan(&mut self, bytes: &[u8]) {
         let Some(scanner) = &mut self.scanner else {
             return;

@@ -103,6 +103,9 @@ pub(super) struct Ring {
     first_header: Arc<[u8]>,
     timeline: Timeline,
     starts: Starts,
+    /// Position from where a burst begins, if that is more than
+    /// [`BURST_BYTES`].
+    burst: Option<u64>,
 }
 
 /// Where a reader stands: what [`Ring::read`] does next.
@@ -152,6 +155,7 @@ impl Ring {
             first_header: Arc::from([]),
             timeline: Timeline::default(),
             starts: Starts::default(),
+            burst: None,
         }
     }
 
@@ -171,6 +175,7 @@ impl Ring {
         self.first_header = Arc::clone(&self.header);
         self.timeline = Timeline::new(stream.offset, self.head);
         self.starts = Starts::default();
+        self.burst = None;
         if self.format == Format::Unknown {
             // Nothing is known of its bytes but that those at the very
             // beginning are the header, which a newcomer has already got.
@@ -178,6 +183,21 @@ impl Ring {
             self.starts.floor = self.head + header.saturating_sub(stream.offset);
             self.starts.first = Some(self.starts.floor);
         }
+    }
+
+    /// The format of the current stream.
+    pub(super) fn format(&self) -> Format {
+        self.format
+    }
+
+    /// Position behind the newest byte.
+    pub(super) fn head(&self) -> u64 {
+        self.head
+    }
+
+    /// Lets a burst begin at `position`, if that makes it longer.
+    pub(super) fn set_burst(&mut self, position: u64) {
+        self.burst = Some(position);
     }
 
     /// The next played bytes.
@@ -350,8 +370,10 @@ impl Ring {
         if self.generation == 0 {
             return None;
         }
-        let window = BURST_BYTES.min(self.bytes.len() / 2) as u64;
-        let burst = self.head.saturating_sub(window);
+        let window = (self.bytes.len() / 2) as u64;
+        let bytes = self.head.saturating_sub(window.min(BURST_BYTES as u64));
+        let time = self.burst.unwrap_or(bytes).max(self.head.saturating_sub(window));
+        let burst = bytes.min(time);
         let kept = &self.starts.kept;
         let inside = kept.partition_point(|&start| start < burst);
         // Clusters may be farther apart than the window is long: then the
