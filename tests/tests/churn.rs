@@ -250,3 +250,29 @@ fn a_splitter_that_dies_and_comes_back_gets_its_team_back() {
          chunks lost by each: {lost:?}"
     );
 }
+
+/// 6.4: chunk numbers wrap in mid-stream, and nobody notices. The file is
+/// played byte for byte across the wrap.
+#[test]
+fn chunk_numbers_wrap_in_mid_stream() {
+    let media = Media::make(Format::Mp3, 6);
+    let all = media.bytes();
+    // The wrap comes in the middle of the file.
+    let first = u32::MAX - (all.len() / 1024 / 2) as u32;
+    let first_chunk = first.to_string();
+    let args = ["--source", media.arg(), "--first-chunk", &first_chunk, "--latency", "0.5"];
+    let mut splitter = Program::splitter(&args);
+    let mut peers = [(); 2].map(|()| Program::peer(splitter.addr(), &[]));
+    let players = peers.each_ref().map(|peer| PlayerClient::connect(peer.addr()));
+    assert_eq!(splitter.wait_exit(PATIENCE), 0, "{}", splitter.report());
+    for (peer, player) in peers.iter_mut().zip(players) {
+        player.wait_end(PATIENCE);
+        assert_eq!(peer.wait_exit(PATIENCE), 0, "{}", peer.report());
+        let body = player.body();
+        let at = find(&all, &body).expect("a part of the file, without a hole");
+        assert_eq!(at + body.len(), all.len(), "to its last byte");
+        assert!(body.len() > all.len() / 2, "from before the wrap on");
+        let summary = peer.summary(&peer.node());
+        assert_eq!(number(&summary, "chunks_lost"), 0, "{summary}");
+    }
+}
