@@ -8,9 +8,9 @@
 pub(crate) const FORWARD_SELF: usize = 0;
 /// Neighbours that have something pending.
 pub(crate) const BUSY: usize = 1;
-/// Members to whom a [hello] is due.
+/// Members to whom a `[hello]` is due.
 pub(crate) const GREET: usize = 2;
-/// Members to whom a [goodbye] is due.
+/// Members to whom a `[goodbye]` is due.
 pub(crate) const FAREWELL: usize = 3;
 /// The first row that can hold `forward[origin]` of another origin; the rows
 /// before it hold `forward[self]` and book-keeping.

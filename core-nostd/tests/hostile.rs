@@ -538,7 +538,7 @@ fn a_splitter_far_ahead_leaves_one_hole() {
     assert_eq!(peer.stats().chunks_lost, u64::from(lost) + 7, "those before the first new one");
 }
 
-/// 7.2: a former member that says hello gets one small [goodbye], each time.
+/// 7.2: a former member that says hello gets one small `[goodbye]`, each time.
 #[test]
 fn a_removed_member_is_told_so_in_one_small_datagram() {
     let mut team = playing();

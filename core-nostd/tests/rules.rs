@@ -301,7 +301,7 @@ fn playing_starts_behind_the_holes_of_joining() {
     assert_eq!(joiner.played[0], Ok(11), "neither 8 nor the hole behind it");
 }
 
-/// 3.3 and 3.4 over a lossy network: a [hello] that got lost is said again.
+/// 3.3 and 3.4 over a lossy network: a `[hello]` that got lost is said again.
 #[test]
 fn lost_hellos_are_repeated() {
     let mut team = Team::of(2, config(8));

@@ -13,7 +13,7 @@ use p2psp_core::{
 use team::{CHUNK, TEAM, Team, config, endpoint, payload};
 
 const SPLITTER_KEY: Key = Key::new([42; 16]);
-/// Joiners between admission and first [hello] that a splitter remembers.
+/// Joiners between admission and first `[hello]` that a splitter remembers.
 const MAX_JOINING: usize = 64;
 /// Events that wait in a splitter.
 const MAX_EVENTS: usize = 32;
@@ -75,7 +75,7 @@ fn a_full_team_refuses_until_somebody_leaves() {
     plays_on(&mut team, 40);
 }
 
-/// Two are admitted for the one place that is left: the later [hello] is told
+/// Two are admitted for the one place that is left: the later `[hello]` is told
 /// so, in one small datagram, and changes nothing.
 #[test]
 fn the_last_place_goes_to_whoever_says_hello_first() {
@@ -180,7 +180,7 @@ fn a_crashed_peer_comes_back_at_its_endpoint() {
     assert!(team.members[2].played.len() >= 100 - 16 - 5);
 }
 
-/// One joins between the admission and the [hello] of another that comes back
+/// One joins between the admission and the `[hello]` of another that comes back
 /// at its endpoint: both must know each other.
 #[test]
 fn a_joiner_meets_one_that_is_just_coming_back() {

@@ -118,7 +118,7 @@ impl Peer<'_> {
         self.sets.clear_row(sets::GREET);
     }
 
-    /// Time for the [goodbye]s to the neighbours, after which the peer is out.
+    /// Time for the `[goodbye]`s to the neighbours, after which the peer is out.
     /// Until now chunks that the splitter sent before it knew were forwarded.
     pub(super) fn depart(&mut self, answered: bool) {
         self.core.departing = Some(answered);
@@ -163,7 +163,7 @@ impl Peer<'_> {
     }
 
     /// Members of the list that were never heard may not have got the first
-    /// [hello].
+    /// `[hello]`.
     fn greet_again(&mut self) {
         for place in MYSELF + 1..self.neighbours.capacity() {
             let Some(neighbour) = self.neighbours.get_mut(place) else { continue };
@@ -203,7 +203,7 @@ impl Peer<'_> {
     }
 
     /// Everything pending, without waiting for chunks to serve with (7.1);
-    /// then, when it is time, [goodbye] to the neighbours.
+    /// then, when it is time, `[goodbye]` to the neighbours.
     fn next_leaving_plan(&mut self) -> Option<Plan> {
         while let Some(place) = self.sets.first(sets::BUSY) {
             if let Some(plan) = self.take_pending(place) {

@@ -164,7 +164,7 @@ impl<'s> Peer<'s> {
     }
 
     /// Takes one member of the splitter's list: a neighbour from now on, to
-    /// whom a [hello] is due (3.3).
+    /// whom a `[hello]` is due (3.3).
     ///
     /// # Errors
     ///
@@ -186,7 +186,7 @@ impl<'s> Peer<'s> {
         Ok(())
     }
 
-    /// The list is complete: says [hello] to all of it and, last, to the
+    /// The list is complete: says `[hello]` to all of it and, last, to the
     /// splitter, which makes the peer a member (3.3, 3.5).
     pub fn admitted(&mut self, now: Instant) {
         self.core.phase = Phase::Member;
@@ -291,7 +291,7 @@ impl Node for Peer<'_> {
         self.expire(now);
     }
 
-    /// Says [goodbye] to the splitter and to all neighbours and sends what is
+    /// Says `[goodbye]` to the splitter and to all neighbours and sends what is
     /// pending (7.1). [`PeerEvent::Left`] comes when the splitter has answered
     /// or was asked often enough.
     fn leave(&mut self, now: Instant) {

@@ -13,14 +13,14 @@ use crate::pending::{PendingList, PendingState};
 use crate::wire::Welcome;
 use crate::{ChunkNumber, Departure, Instant, Key, Tag};
 
-/// How often a peer says [hello] to its splitter (3.6).
+/// How often a peer says `[hello]` to its splitter (3.6).
 pub(super) const HELLO_INTERVAL: Duration = Duration::from_secs(1);
 /// A splitter that did not answer for so long is gone.
 pub(super) const SPLITTER_SILENCE: Duration = Duration::from_secs(6);
-/// How often a [hello] to a member of the list is said in all, until that
+/// How often a `[hello]` to a member of the list is said in all, until that
 /// member is heard: datagrams get lost.
 pub(super) const MAX_GREETINGS: u8 = 5;
-/// How long a leaving peer waits for the splitter's [goodbye] (7.1) …
+/// How long a leaving peer waits for the splitter's `[goodbye]` (7.1) …
 pub(super) const LEAVE_RETRY: Duration = Duration::from_millis(250);
 /// … and how often it says its own.
 pub(super) const MAX_GOODBYES: u8 = 4;
@@ -39,7 +39,7 @@ const MAX_EVENTS: usize = 16;
 /// Complaints that wait to be sent. More losses than that in one go are not
 /// complained about: one is enough to accuse an origin.
 const MAX_COMPLAINTS: usize = 32;
-/// Origins heard of from third parties that wait for a [hello] (5.3).
+/// Origins heard of from third parties that wait for a `[hello]` (5.3).
 const MAX_RUMOURS: usize = 4;
 
 /// All of a peer's state that is no table.
@@ -79,7 +79,7 @@ pub enum Phase {
     Joining,
     /// In the team.
     Member,
-    /// Has said [goodbye] and waits for the splitter's.
+    /// Has said `[goodbye]` and waits for the splitter's.
     Leaving,
 }
 
@@ -115,7 +115,7 @@ pub enum PeerEvent {
     SplitterSilent,
     /// The peer has left in good order or, `answered` being false, alone.
     Left {
-        /// Whether the splitter said [goodbye] too.
+        /// Whether the splitter said `[goodbye]` too.
         answered: bool,
     },
 }
@@ -180,7 +180,7 @@ pub struct Neighbour {
     pub(super) row: u16,
     /// Chunks it originated, less rounds (8.2).
     pub(super) activity: i8,
-    /// How many more [hello]s it gets unless it is heard.
+    /// How many more `[hello]`s it gets unless it is heard.
     pub(super) greetings: u8,
     /// When anything came from it last.
     pub(super) heard: Option<Instant>,
@@ -216,10 +216,10 @@ pub(crate) struct PeerCore {
     pub(super) splitter_tag: Tag,
     /// When it began to join.
     pub(super) joined: Instant,
-    /// Whether the splitter has answered a [hello] or sent a chunk.
+    /// Whether the splitter has answered a `[hello]` or sent a chunk.
     pub(super) confirmed: bool,
     pub(super) heard_splitter: Instant,
-    /// Next [hello] to the splitter and what goes with it.
+    /// Next `[hello]` to the splitter and what goes with it.
     pub(super) tick: Option<Instant>,
     pub(super) leave_retry: Option<Instant>,
     pub(super) goodbyes: u8,

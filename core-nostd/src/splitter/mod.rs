@@ -3,7 +3,7 @@
 //!
 //! The join dialogue runs over TCP, in the driver: [`Splitter::admit`] makes
 //! an [`Admission`], from which the driver takes the answers. The joiner is a
-//! member when its first [hello] arrives.
+//! member when its first `[hello]` arrives.
 
 mod state;
 mod view;
@@ -314,7 +314,7 @@ impl<'s> Splitter<'s> {
         }
     }
 
-    /// A joiner's first [hello]; or a former member, who has to be told.
+    /// A joiner's first `[hello]`; or a former member, who has to be told.
     fn other_says(
         &mut self,
         now: Instant,
@@ -492,7 +492,7 @@ impl Node for Splitter<'_> {
         }
     }
 
-    /// Says [goodbye] to the team (7.3). [`SplitterEvent::Stopped`] comes when
+    /// Says `[goodbye]` to the team (7.3). [`SplitterEvent::Stopped`] comes when
     /// all have answered or were told often enough.
     fn leave(&mut self, now: Instant) {
         if core::mem::replace(&mut self.core.stopping, true) {

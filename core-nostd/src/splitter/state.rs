@@ -13,18 +13,18 @@ use crate::{ChunkNumber, Instant, Key, Tag};
 pub(super) const TICK: Duration = Duration::from_millis(500);
 /// Ticks in a second.
 const TICKS_PER_SECOND: usize = 2;
-/// A member whose [hello]s stay away so long is removed (3.6).
+/// A member whose `[hello]`s stay away so long is removed (3.6).
 pub(super) const HELLO_SILENCE: Duration = Duration::from_secs(5);
-/// How long a joiner has from its admission to its first [hello].
+/// How long a joiner has from its admission to its first `[hello]`.
 const JOIN_TIME: Duration = Duration::from_secs(10);
 /// How long a splitter that stops waits for answers …
 pub(super) const STOP_RETRY: Duration = Duration::from_millis(200);
-/// … and how often it says [goodbye].
+/// … and how often it says `[goodbye]`.
 pub(super) const MAX_GOODBYES: u8 = 4;
 /// One loss is forgiven for so many chunks given **(ours)**: nobody is removed
 /// for the odd datagram that the network loses.
 pub(super) const CHUNKS_PER_PARDON: u64 = 8;
-/// Joiners between admission and first [hello]. One more pushes out the
+/// Joiners between admission and first `[hello]`. One more pushes out the
 /// oldest, who may join again.
 const MAX_JOINING: usize = 64;
 /// Answers that wait to be sent; a call makes at most two.
@@ -90,7 +90,7 @@ pub enum SplitterEvent {
     },
     /// The splitter has stopped in good order.
     Stopped {
-        /// Members that did not answer its [goodbye].
+        /// Members that did not answer its `[goodbye]`.
         unanswered: u32,
     },
 }
@@ -124,7 +124,7 @@ pub enum PushError {
     NotDrained,
 }
 
-/// A joiner that may say [hello].
+/// A joiner that may say `[hello]`.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Admission {
     /// Its name.
@@ -200,7 +200,7 @@ pub(super) struct Joining {
     pub(super) since: Instant,
 }
 
-/// A [hello] or, with a reason, a [goodbye] to be sent.
+/// A `[hello]` or, with a reason, a `[goodbye]` to be sent.
 #[derive(Debug, Clone, Copy)]
 pub(super) struct Reply {
     pub(super) endpoint: SocketAddr,

@@ -15,7 +15,7 @@ pub struct MemberView {
     pub endpoint: SocketAddr,
     /// When it became a member.
     pub joined: Instant,
-    /// When its last [hello] came.
+    /// When its last `[hello]` came.
     pub heard: Instant,
     /// Chunks of which it was the origin.
     pub chunks: u64,

@@ -146,7 +146,7 @@ impl Team {
         self.settle();
     }
 
-    /// The join dialogue, without the [hello]s that follow.
+    /// The join dialogue, without the `[hello]`s that follow.
     pub fn admit(&mut self, index: usize, role: Role) {
         let (now, at) = (self.now, self.members[index].endpoint);
         let splitter_endpoint = self.splitter_endpoint;

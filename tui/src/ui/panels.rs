@@ -66,7 +66,7 @@ fn draw_head(frame: &mut Frame<'_>, area: Rect, snapshot: &Snapshot, theme: Them
         ]));
         let upload = splitter.bytes_out as f64 / (splitter.bytes_in.max(1)) as f64;
         lines.push(Line::raw(format!(
-            "in {}  out {} = {upload:.2}x the stream  {} peers of {}  B {} chunks of {} B",
+            "in {}  out {} = {upload:.2}x  peers {} of {}  B {} chunks of {}",
             rate(splitter.rate_in),
             rate(splitter.rate_out),
             splitter.peers,
@@ -139,12 +139,11 @@ fn draw_peers(frame: &mut Frame<'_>, area: Rect, peers: &[&PeerSnapshot], theme:
         Constraint::Length(BAR_CELLS as u16 + 2),
         Constraint::Length(8),
         Constraint::Length(10),
-        Constraint::Length(9),
-        Constraint::Length(9),
-        Constraint::Min(14),
+        Constraint::Length(7),
+        Constraint::Length(7),
+        Constraint::Min(15),
     ];
-    let heads =
-        ["peer", "state", "buffer", "played", "lost", "plays B/s", "sends B/s", "listen at"];
+    let heads = ["peer", "state", "buffer", "played", "lost", "plays/s", "sends/s", "listen at"];
     draw_table(frame, area, " Peers ", &heads, rows, &widths, theme);
 }
 
@@ -349,10 +348,9 @@ mod tests {
             screen(vec![splitter(), peer("M0", 0), peer("P1", 1)], (80, 24), View::default());
         for expected in [
             "Radio  audio/mpeg",
-            "1.00x the stream",
-            "2 peers of 128",
-            "M0   playing   [###...] 99       0 (0.00 %) 16.0k     2.00M     127.0.0.1:9999",
-            "P1   playing   [###...] 99       1 (1.00 %) 16.0k     2.00M     127.0.0.1:9999",
+            "out 16.0 kB/s = 1.00x  peers 2 of 128  B 32 chunks of 1024",
+            "M0   playing   [###...] 99       0 (0.00 %) 16.0k   2.00M   127.0.0.1:9999",
+            "P1   playing   [###...] 99       1 (1.00 %) 16.0k   2.00M   127.0.0.1:9999",
             "P1  plays from chunk 0 on",
             "q Esc Ctrl-C  leave and quit",
         ] {
