@@ -546,14 +546,9 @@ impl Task {
             buffer_chunks: config.buffer_chunks,
             max_team: config.max_team,
             peers: splitter.team_size(),
-            peers_max: stats.peers_max,
-            chunks_sent: stats.chunks_sent,
-            bytes_in: stats.bytes_in,
-            bytes_out: stats.bytes_out,
+            counts: summary(stats),
             rate_in: self.rates[0].update(now, stats.bytes_in),
             rate_out: self.rates[1].update(now, stats.bytes_out),
-            complaints: stats.complaints,
-            rejected: stats.rejects.total(),
             team: splitter
                 .members()
                 .map(|member| MemberRow {

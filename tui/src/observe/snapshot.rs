@@ -7,6 +7,8 @@ use std::time::{Duration, Instant};
 
 use serde::Serialize;
 
+use super::event::{PeerSummary, SplitterSummary};
+
 /// Over how long a rate is averaged.
 const RATE_WINDOW: Duration = Duration::from_secs(3);
 /// Readings kept for it.
@@ -72,22 +74,13 @@ pub struct SplitterSnapshot {
     pub max_team: u16,
     /// Members now.
     pub peers: usize,
-    /// Most members at a time.
-    pub peers_max: u32,
-    /// Chunks sent.
-    pub chunks_sent: u64,
-    /// Bytes of the stream in.
-    pub bytes_in: u64,
-    /// Bytes of the stream out.
-    pub bytes_out: u64,
+    /// What it has counted so far.
+    #[serde(flatten)]
+    pub counts: SplitterSummary,
     /// Rate in.
     pub rate_in: f64,
     /// Rate out.
     pub rate_out: f64,
-    /// Complaints of monitors.
-    pub complaints: u64,
-    /// Datagrams turned away.
-    pub rejected: u64,
     /// The team, in join order.
     #[serde(skip)]
     pub team: Vec<MemberRow>,
@@ -141,26 +134,13 @@ pub struct PeerSnapshot {
     /// Its buffer.
     #[serde(flatten)]
     pub buffer: BufferFill,
-    /// Chunks stored.
-    pub chunks_received: u64,
-    /// Chunks played.
-    pub chunks_played: u64,
-    /// Chunks lost.
-    pub chunks_lost: u64,
-    /// Chunks that came twice.
-    pub duplicates: u64,
-    /// Chunks that came too late.
-    pub late: u64,
-    /// Bytes played.
-    pub bytes_played: u64,
-    /// Chunks sent to neighbours.
-    pub chunks_sent: u64,
+    /// What it has counted so far.
+    #[serde(flatten)]
+    pub counts: PeerSummary,
     /// Rate of what it plays.
     pub rate_in: f64,
     /// Rate of what it sends.
     pub rate_out: f64,
-    /// Datagrams turned away.
-    pub rejected: u64,
     /// How many neighbours it serves.
     pub neighbours: usize,
     /// Its neighbours.
@@ -196,8 +176,9 @@ impl NodeSnapshot {
 impl PeerSnapshot {
     /// Lost chunks as a part of all that should have been played; 0 to 1.
     pub fn loss_ratio(&self) -> f64 {
-        let due = self.chunks_played + self.chunks_lost;
-        if due == 0 { 0.0 } else { self.chunks_lost as f64 / due as f64 }
+        let PeerSummary { chunks_played, chunks_lost, .. } = self.counts;
+        let due = chunks_played + chunks_lost;
+        if due == 0 { 0.0 } else { chunks_lost as f64 / due as f64 }
     }
 }
 
@@ -219,7 +200,7 @@ impl fmt::Display for NodeSnapshot {
                 peer.rate_in / 1e3,
                 peer.rate_out / 1e3,
                 peer.neighbours,
-                peer.chunks_lost,
+                peer.counts.chunks_lost,
                 peer.loss_ratio() * 100.0,
                 peer.buffer.buffer_filled,
                 peer.buffer.buffer_chunks

@@ -64,7 +64,7 @@ fn draw_head(frame: &mut Frame<'_>, area: Rect, snapshot: &Snapshot, theme: Them
             Span::raw(format!("peers may join at {}   ", splitter.addr)),
             state,
         ]));
-        let upload = splitter.bytes_out as f64 / (splitter.bytes_in.max(1)) as f64;
+        let upload = splitter.counts.bytes_out as f64 / splitter.counts.bytes_in.max(1) as f64;
         lines.push(Line::raw(format!(
             "in {}  out {} = {upload:.2}x  peers {} of {}  B {} chunks of {}",
             rate(splitter.rate_in),
@@ -118,7 +118,7 @@ fn draw_team(frame: &mut Frame<'_>, area: Rect, snapshot: &Snapshot, theme: Them
 
 fn draw_peers(frame: &mut Frame<'_>, area: Rect, peers: &[&PeerSnapshot], theme: Theme) {
     let rows = peers.iter().map(|peer| {
-        let lost = format!("{} ({:.2} %)", peer.chunks_lost, peer.loss_ratio() * 100.0);
+        let lost = format!("{} ({:.2} %)", peer.counts.chunks_lost, peer.loss_ratio() * 100.0);
         Row::new(vec![
             Span::styled(peer.name.clone(), theme.heading()),
             Span::styled(
@@ -126,8 +126,11 @@ fn draw_peers(frame: &mut Frame<'_>, area: Rect, peers: &[&PeerSnapshot], theme:
                 if peer.state == "playing" { theme.good() } else { Style::new() },
             ),
             Span::raw(bar(peer)),
-            Span::raw(peer.chunks_played.to_string()),
-            Span::styled(lost, if peer.chunks_lost > 0 { theme.bad() } else { Style::new() }),
+            Span::raw(peer.counts.chunks_played.to_string()),
+            Span::styled(
+                lost,
+                if peer.counts.chunks_lost > 0 { theme.bad() } else { Style::new() },
+            ),
             Span::raw(short_rate(peer.rate_in)),
             Span::raw(short_rate(peer.rate_out)),
             Span::raw(peer.player.map_or(String::from("-"), |at| at.to_string())),
@@ -285,7 +288,7 @@ mod tests {
     use ratatui::backend::TestBackend;
 
     use super::*;
-    use crate::observe::{BufferFill, LogLine, StreamInfo};
+    use crate::observe::{BufferFill, LogLine, PeerSummary, SplitterSummary, StreamInfo};
 
     fn peer(name: &str, lost: u64) -> NodeSnapshot {
         NodeSnapshot::Peer(PeerSnapshot {
@@ -297,16 +300,18 @@ mod tests {
             players_dropped: 0,
             stream: StreamInfo { name: "Radio".into(), content_type: "audio/mpeg".into() },
             buffer: BufferFill { buffer_chunks: 32, buffer_filled: 16, next_chunk: 100 },
-            chunks_received: 116,
-            chunks_played: 99,
-            chunks_lost: lost,
-            duplicates: 0,
-            late: 0,
-            bytes_played: 101_376,
-            chunks_sent: 64,
+            counts: PeerSummary {
+                chunks_received: 116,
+                chunks_played: 99,
+                chunks_lost: lost,
+                duplicates: 0,
+                late: 0,
+                bytes_played: 101_376,
+                chunks_sent: 64,
+                rejected: 0,
+            },
             rate_in: 16_000.0,
             rate_out: 2_000_000.0,
-            rejected: 0,
             neighbours: 0,
             neighbour_rows: Vec::new(),
         })
@@ -322,14 +327,16 @@ mod tests {
             buffer_chunks: 32,
             max_team: 128,
             peers: 2,
-            peers_max: 2,
-            chunks_sent: 116,
-            bytes_in: 1000,
-            bytes_out: 1000,
+            counts: SplitterSummary {
+                chunks_sent: 116,
+                bytes_in: 1000,
+                bytes_out: 1000,
+                peers_max: 2,
+                rejected: 0,
+                complaints: 0,
+            },
             rate_in: 16_000.0,
             rate_out: 16_000.0,
-            complaints: 0,
-            rejected: 0,
             team: Vec::new(),
         })
     }
