@@ -7,6 +7,9 @@ use std::time::Duration;
 use clap::{Args, Parser, Subcommand};
 use p2psp_core::Role;
 use p2psp_core::wire::{MAX_BUFFER_CHUNKS, MAX_CHUNK_BYTES, MAX_TEAM, MIN_CHUNK_BYTES};
+use p2psp_tui::lab::scenario::Overrides;
+use p2psp_tui::lab::sim::SimOptions;
+use p2psp_tui::lab::sweep::{DEFAULT_SEEDS, Sweep};
 use p2psp_tui::net::peer::{Output, PeerOptions, PlayerPort};
 use p2psp_tui::net::splitter::SplitterOptions;
 use p2psp_tui::source::SourceSpec;
@@ -28,13 +31,23 @@ const MAX_DEMO_PEERS: u16 = 100;
 pub struct Cli {
     /// What to run.
     #[command(subcommand)]
-    pub command: Option<Command>,
+    pub command: Option<Verb>,
     /// How to run it.
     #[command(flatten)]
     pub demo: DemoArgs,
 }
 
-/// The commands.
+/// All commands.
+#[derive(Debug, Subcommand)]
+pub enum Verb {
+    /// Those that need the network.
+    #[command(flatten)]
+    Live(Command),
+    /// Play a team in virtual time, without a screen, and report
+    Sim(SimArgs),
+}
+
+/// The commands that run on real sockets.
 #[derive(Debug, Subcommand)]
 pub enum Command {
     /// A whole team in this terminal, over real loopback sockets
@@ -150,6 +163,65 @@ pub struct MonitorArgs {
     pub key: Option<String>,
 }
 
+/// `sim`
+#[derive(Debug, Args)]
+pub struct SimArgs {
+    /// A scenario built in (figures, join-storm, churn, lossy, selfish,
+    /// buffer, big)
+    /// or a TOML file; without: a full mesh
+    #[arg(value_name = "SCENARIO")]
+    pub scenario: Option<String>,
+    /// Members from the start, the monitor included
+    #[arg(long, value_name = "N", value_parser = clap::value_parser!(u16).range(1..=i64::from(MAX_TEAM)))]
+    pub peers: Option<u16>,
+    /// Length of the run: a round has as many chunks as there are members
+    #[arg(long, value_name = "R", value_parser = clap::value_parser!(u32).range(1..))]
+    pub rounds: Option<u32>,
+    /// Start-up buffer in chunks
+    #[arg(long, value_name = "B",
+          value_parser = clap::value_parser!(u32).range(1..=i64::from(MAX_BUFFER_CHUNKS)))]
+    pub buffer: Option<u32>,
+    /// Share of datagrams that the network loses, 0 to 1
+    #[arg(long, value_name = "P", value_parser = share)]
+    pub loss: Option<f64>,
+    /// Time that datagrams are under way, in milliseconds
+    #[arg(long, value_name = "L", value_parser = milliseconds)]
+    pub latency_ms: Option<Duration>,
+    /// Play every combination of values and write CSV: peers=5,10
+    /// buffer=0.5N,1N … (keys: peers, buffer, loss, latency-ms, rounds)
+    #[arg(long, value_name = "KEY=VALUES", conflicts_with = "json")]
+    pub sweep: Vec<Sweep>,
+    /// Seeds of each combination of a sweep
+    #[arg(long, value_name = "NUMBER", default_value_t = DEFAULT_SEEDS,
+          value_parser = clap::value_parser!(u32).range(1..=100_000))]
+    pub seeds: u32,
+    /// What every command takes; --for counts virtual time.
+    #[command(flatten)]
+    pub common: Common,
+}
+
+impl SimArgs {
+    /// What is to be played.
+    pub fn options(self) -> SimOptions {
+        let micros = |time: Duration| u64::try_from(time.as_micros()).unwrap_or(u64::MAX);
+        SimOptions {
+            scenario: self.scenario,
+            overrides: Overrides {
+                peers: self.peers,
+                rounds: self.rounds,
+                buffer: self.buffer,
+                seed: self.common.seed,
+                loss: self.loss,
+                latency_us: self.latency_ms.map(micros),
+                stop_at_us: self.common.run_for.map(micros),
+            },
+            json: self.common.json,
+            sweeps: self.sweep,
+            seeds: self.seeds,
+        }
+    }
+}
+
 impl SplitterArgs {
     /// What the splitter is to do.
     pub fn options(self) -> SplitterOptions {
@@ -243,6 +315,21 @@ fn seconds(text: &str) -> Result<Duration, String> {
     }
 }
 
+fn share(text: &str) -> Result<f64, String> {
+    text.parse()
+        .ok()
+        .filter(|share| (0.0..=1.0).contains(share))
+        .ok_or_else(|| "must be a number from 0 to 1".to_owned())
+}
+
+fn milliseconds(text: &str) -> Result<Duration, String> {
+    text.parse()
+        .ok()
+        .filter(|ms| (0.0..=600_000.0).contains(ms))
+        .map(|ms: f64| Duration::from_secs_f64(ms / 1e3))
+        .ok_or_else(|| "must be 0 to 600000 milliseconds".to_owned())
+}
+
 fn latency(text: &str) -> Result<Duration, String> {
     let latency = seconds(text)?;
     if (0.01..=600.0).contains(&latency.as_secs_f64()) {
@@ -282,13 +369,13 @@ mod tests {
     #[test]
     fn defaults_are_as_documented() {
         let cli = Cli::parse_from(["p2psp-tui", "splitter", "--source", "music"]);
-        let Some(Command::Splitter(args)) = cli.command else { panic!("a splitter") };
+        let Some(Verb::Live(Command::Splitter(args))) = cli.command else { panic!("a splitter") };
         let options = args.options();
         assert_eq!(options.listen.to_string(), "0.0.0.0:8001");
         assert_eq!((options.chunk_bytes, options.max_team), (1024, 128));
         assert_eq!((options.latency, options.buffer_chunks), (Duration::from_secs(2), None));
         let cli = Cli::parse_from(["p2psp-tui", "peer", "host"]);
-        let Some(Command::Peer(args)) = cli.command else { panic!("a peer") };
+        let Some(Verb::Live(Command::Peer(args))) = cli.command else { panic!("a peer") };
         assert_eq!(args.player, PlayerPort::At(DEFAULT_PLAYER));
         assert_eq!(args.bind.to_string(), "0.0.0.0:0");
     }

@@ -1,5 +1,6 @@
 //! Everything a Linux user of P2PSP touches: drivers, sources, players, screen.
 
+pub mod lab;
 pub mod media;
 pub mod net;
 pub mod observe;

@@ -2,14 +2,15 @@
 
 mod cli;
 
-use std::io::{IsTerminal, stdout};
+use std::io::{BufWriter, IsTerminal, stdout};
 use std::process::ExitCode;
 use std::time::Duration;
 
 use clap::error::ErrorKind;
 use clap::{CommandFactory, Parser};
-use cli::{Cli, Command, PeerArgs};
+use cli::{Cli, Command, PeerArgs, SimArgs, Verb};
 use p2psp_core::Role;
+use p2psp_tui::lab::sim::{self, SimFailure};
 use p2psp_tui::net::{Stop, Stopper, demo, peer, splitter};
 use p2psp_tui::observe::{Mode, Observer};
 use p2psp_tui::ui;
@@ -20,7 +21,11 @@ const LAST_LINES_PATIENCE: Duration = Duration::from_secs(2);
 
 fn main() -> ExitCode {
     let cli = Cli::parse();
-    let command = cli.command.unwrap_or(Command::Demo(cli.demo));
+    let command = match cli.command {
+        None => Command::Demo(cli.demo),
+        Some(Verb::Live(command)) => command,
+        Some(Verb::Sim(args)) => return simulate(args),
+    };
     let mode = mode_of(&command);
     let observer = Observer::new(mode);
     let (stopper, stop) = Stopper::new();
@@ -39,6 +44,20 @@ fn main() -> ExitCode {
             ExitCode::FAILURE
         }
     }
+}
+
+/// Plays a scenario in virtual time, on no runtime.
+fn simulate(args: SimArgs) -> ExitCode {
+    let start = std::time::Instant::now();
+    let mut out = BufWriter::new(stdout().lock());
+    let (message, code) =
+        match sim::run(&args.options(), &mut out, &|| start.elapsed().as_secs_f64()) {
+            Ok(()) => return ExitCode::SUCCESS,
+            Err(SimFailure::Usage(message)) => (message, ExitCode::from(2)),
+            Err(SimFailure::Failed(message)) => (message, ExitCode::FAILURE),
+        };
+    eprintln!("p2psp-tui: {message}");
+    code
 }
 
 fn mode_of(command: &Command) -> Mode {
