@@ -216,6 +216,12 @@ impl Peer<'_> {
             }
             Stored::Late => {
                 self.core.stats.late += 1;
+                // (ours) One that comes too late to be played serves as well:
+                // else those who wait for me would wait longer, and get theirs
+                // too late, too.
+                if self.buffer.is_playing() {
+                    self.earn_turn();
+                }
                 return Ok(());
             }
             Stored::TooFarAhead => return Err(Reject::OutOfRange),
@@ -225,11 +231,16 @@ impl Peer<'_> {
         if let Some(origin_place) = origin_place {
             self.queue(sender, origin_place, number);
         }
+        self.earn_turn();
+        self.count_round(now);
+        Ok(())
+    }
+
+    /// A chunk received lets me serve one neighbour (5.5).
+    fn earn_turn(&mut self) {
         if self.core.phase == Phase::Member {
             self.core.credits = self.core.credits.saturating_add(1);
         }
-        self.count_round(now);
-        Ok(())
     }
 
     /// Who sent and who originated it (5.3, 8.2).

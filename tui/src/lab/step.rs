@@ -100,9 +100,10 @@ impl Lab {
                 return EventKind::Delivered { from, to, brief, outcome: Outcome::Unheard };
             };
             let mut peer = storage.peer();
-            let (before, highest) = (peer.stats().chunks_received, peer.buffer().highest);
+            let (before, highest) = (*peer.stats(), peer.buffer().highest);
             let result = peer.handle_datagram(now, from_endpoint, bytes);
-            let stored = peer.stats().chunks_received > before;
+            let stored = peer.stats().chunks_received > before.chunks_received;
+            let received = stored || peer.stats().late > before.late;
             self.air.packets.release(slot);
             if let (true, Brief::Chunk(number)) = (stored, brief) {
                 let seen = &mut member.seen;
@@ -117,7 +118,7 @@ impl Lab {
                 self.journal.check(self.air.now_us, to, fine);
                 self.journal.note(Effect::Stored { member: to, chunk: number });
             }
-            self.settle(to, stored);
+            self.settle(to, received);
             match (result, brief) {
                 (Err(reject), _) => Outcome::Rejected(reject),
                 (Ok(()), Brief::Chunk(_)) if !stored => Outcome::Useless,
@@ -264,12 +265,12 @@ impl Lab {
 
     // -- outputs --
 
-    /// Takes all that a member has to send, to say and to play. `stored`: a
-    /// chunk was just stored, which lets it serve one neighbour (5.5).
-    fn settle(&mut self, node: u16, stored: bool) {
+    /// Takes all that a member has to send, to say and to play. `received`: a
+    /// chunk has just come, which lets it serve one neighbour (5.5).
+    fn settle(&mut self, node: u16, received: bool) {
         let Lab { members, air, journal, .. } = self;
         let member = &mut members[usize::from(node) - 1];
-        let news = drain(member, air, journal, node, stored);
+        let news = drain(member, air, journal, node, received);
         if self.checks_tables {
             let fine = self.check_pending(node);
             self.journal.check(self.air.now_us, node, fine);
@@ -343,12 +344,12 @@ fn drain(
     air: &mut Air,
     journal: &mut Journal,
     node: u16,
-    stored: bool,
+    received: bool,
 ) -> Option<News> {
     let mut peer = member.storage.as_mut()?.peer();
     let mut news = None;
     let mut may_serve = match peer.phase() {
-        Phase::Member => usize::from(stored),
+        Phase::Member => usize::from(received),
         _ => usize::MAX,
     };
     let mut served = None;
