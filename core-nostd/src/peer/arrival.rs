@@ -195,7 +195,11 @@ impl Peer<'_> {
         }
         let origin_place = match sender {
             Sender::Splitter => Some(MYSELF),
-            Sender::Neighbour(_) => self.neighbours.find(origin),
+            // In a full mesh the sender is the origin: no second look-up.
+            Sender::Neighbour(place) => match self.neighbours.get(place) {
+                Some((endpoint, _)) if endpoint == origin => Some(place),
+                _ => self.neighbours.find(origin),
+            },
         };
         if let Sender::Neighbour(_) = sender
             && origin_place == Some(MYSELF)
