@@ -13,32 +13,12 @@ use p2psp_core::{
     ChunkNumber, Departure, Key, Node, NodeId, Peer, PeerEvent, PeerStats, Playout, Reject, Role,
     Splitter, SplitterStats, Tag, TeamId,
 };
-use team::{CHUNK, InFlight, TEAM, Team, config, endpoint, payload};
+use team::{CHUNK, InFlight, Rng, TEAM, Team, config, endpoint, payload};
 
 /// More than any datagram may cause: whoever has more to send never ends.
 const ENDLESS: usize = 10_000;
 /// The splitter's key in [`config`].
 const SPLITTER_KEY: Key = Key::new([42; 16]);
-
-/// Small, seeded randomness (xorshift).
-struct Rng(u64);
-
-impl Rng {
-    fn next(&mut self) -> u64 {
-        self.0 ^= self.0 << 13;
-        self.0 ^= self.0 >> 7;
-        self.0 ^= self.0 << 17;
-        self.0
-    }
-
-    fn below(&mut self, end: usize) -> usize {
-        (self.next() >> 8) as usize % end
-    }
-
-    fn bytes(&mut self, len: usize) -> Vec<u8> {
-        (0..len).map(|_| self.next() as u8).collect()
-    }
-}
 
 fn stranger() -> SocketAddr {
     SocketAddr::from(([203, 0, 113, 66], 666))

@@ -13,40 +13,12 @@ use p2psp_core::{
     ChunkNumber, Departure, Node, PeerEvent, Phase, Playout, Role, SplitterConfig, SplitterEvent,
     Storage,
 };
-use team::{InFlight, PeerStorage, Team, config, payload};
+use team::{InFlight, PeerStorage, Rng, Team, config, payload};
 
 /// More than any input may cause.
 const ENDLESS: usize = 4096;
 const MAX_MEMBERS: usize = 9;
 const BUFFER: u32 = 64;
-
-/// Small, seeded randomness (xorshift).
-struct Rng(u64);
-
-impl Rng {
-    fn new(seed: u64) -> Rng {
-        let mut rng = Rng(seed.wrapping_mul(0x9E37_79B9_7F4A_7C15) | 1);
-        for _ in 0..8 {
-            rng.next();
-        }
-        rng
-    }
-
-    fn next(&mut self) -> u64 {
-        self.0 ^= self.0 << 13;
-        self.0 ^= self.0 >> 7;
-        self.0 ^= self.0 << 17;
-        self.0
-    }
-
-    fn below(&mut self, end: usize) -> usize {
-        (self.next() >> 8) as usize % end
-    }
-
-    fn percent(&mut self, chance: usize) -> bool {
-        self.below(100) < chance
-    }
-}
 
 /// How bad the network is, in percent of datagrams; delays in steps.
 #[derive(Clone, Copy)]

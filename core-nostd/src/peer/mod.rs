@@ -22,7 +22,7 @@ use crate::pending::{Pending, PendingEntry};
 use crate::sets::{self, FIRST_RELAY_SET, Sets};
 use crate::time::{Instant, earlier};
 use crate::wire::{Acquaintance, Welcome};
-use crate::{ChunkNumber, NodeId, Role, Slot};
+use crate::{ChunkNumber, NodeId, Slot};
 
 /// Place of the peer itself in its own table.
 pub(crate) const MYSELF: usize = 0;
@@ -222,12 +222,6 @@ impl<'s> Peer<'s> {
         }
     }
 
-    /// Plays out what there is without waiting for more: the splitter is gone
-    /// (7.3).
-    pub fn drain(&mut self) {
-        self.buffer.drain();
-    }
-
     fn note_playing(&mut self, started: bool, first: Option<ChunkNumber>) {
         if let (false, Some(first)) = (started, first) {
             self.core.playing = true;
@@ -313,9 +307,4 @@ impl Node for Peer<'_> {
     fn poll_timeout(&self) -> Option<Instant> {
         earlier(self.core.tick, self.core.leave_retry)
     }
-}
-
-/// Whether a member with this role complains about losses (8.1).
-pub(super) fn complains(role: Role) -> bool {
-    role == Role::Monitor
 }

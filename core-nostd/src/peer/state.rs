@@ -5,7 +5,7 @@ use core::time::Duration;
 
 use heapless::Deque;
 
-use super::{MYSELF, complains};
+use super::MYSELF;
 use crate::buffer::{BufferState, NOBODY};
 use crate::endpoints::EndpointsState;
 use crate::node::{NodeId, RejectCounts, Role, TeamId};
@@ -350,7 +350,7 @@ impl PeerCore {
     /// Counts `chunks` lost chunks from `number` on; a monitor complains.
     pub(super) fn lose(&mut self, number: ChunkNumber, chunks: u32) {
         self.stats.chunks_lost += u64::from(chunks);
-        if complains(self.id.role) && self.phase == Phase::Member {
+        if self.id.role == Role::Monitor && self.phase == Phase::Member {
             for offset in 0..chunks.min(MAX_COMPLAINTS as u32) {
                 let _ = self.complaints.push_back(number.plus(offset));
             }

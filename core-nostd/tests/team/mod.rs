@@ -18,6 +18,39 @@ pub const CHUNK: usize = 32;
 
 pub type PeerStorage = Storage<64, 1024, CHUNK>;
 
+/// Small, seeded randomness (xorshift).
+pub struct Rng(pub u64);
+
+impl Rng {
+    /// One whose first numbers do not tell its seed.
+    pub fn new(seed: u64) -> Rng {
+        let mut rng = Rng(seed.wrapping_mul(0x9E37_79B9_7F4A_7C15) | 1);
+        for _ in 0..8 {
+            rng.next();
+        }
+        rng
+    }
+
+    pub fn next(&mut self) -> u64 {
+        self.0 ^= self.0 << 13;
+        self.0 ^= self.0 >> 7;
+        self.0 ^= self.0 << 17;
+        self.0
+    }
+
+    pub fn below(&mut self, end: usize) -> usize {
+        (self.next() >> 8) as usize % end
+    }
+
+    pub fn percent(&mut self, chance: usize) -> bool {
+        self.below(100) < chance
+    }
+
+    pub fn bytes(&mut self, len: usize) -> Vec<u8> {
+        (0..len).map(|_| self.next() as u8).collect()
+    }
+}
+
 /// A datagram on its way.
 pub struct InFlight {
     pub from: SocketAddr,
