@@ -42,7 +42,7 @@ pub use chunk::ChunkNumber;
 pub use endpoints::Entry;
 pub use node::{Departure, Node, NodeId, Reject, RejectCounts, Role, TeamId, Transmit};
 pub use peer::{
-    BufferView, JoinError, Neighbour, NeighbourView, Peer, PeerEvent, PeerMemory, PeerState,
+    BufferView, JoinError, Lan, Neighbour, NeighbourView, Peer, PeerEvent, PeerMemory, PeerState,
     PeerStats, Phase, Playout,
 };
 pub use pending::PendingEntry;

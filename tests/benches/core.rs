@@ -39,6 +39,7 @@ impl Mesh {
             id: NodeId { role: Role::Peer, number: 0 },
             you: endpoint(0),
             key,
+            group_tag: key.group_tag(),
             chunk_bytes: CHUNK_BYTES as u16,
             buffer_chunks: 2 * size as u32,
             max_team: size as u16,

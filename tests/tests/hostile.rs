@@ -165,7 +165,7 @@ fn forgeries(team: TeamId, members: &[SocketAddr]) -> Vec<Vec<u8>> {
     for number in 0..4 {
         for role in [Role::Monitor, Role::Peer] {
             let id = NodeId { role, number };
-            all.push(write(team, Message::Hello { id, answer: true }));
+            all.push(write(team, Message::Hello { id, answer: true, unicast: false }));
             for reason in [Departure::Goodbye, Departure::Ended, Departure::Losses] {
                 all.push(write(team, Message::Goodbye { id, reason }));
             }

@@ -124,6 +124,7 @@ impl<'s> Splitter<'s> {
             id: admission.id,
             you: admission.endpoint,
             key: admission.key,
+            group_tag: self.core.config.key.group_tag(),
             chunk_bytes: self.core.config.chunk_bytes,
             buffer_chunks: self.core.config.buffer_chunks,
             max_team: self.core.config.max_team,
@@ -407,7 +408,7 @@ impl<'s> Splitter<'s> {
                 let tag = self.core.config.key.of_member(endpoint, id.number).splitter_tag();
                 let message = match goodbye {
                     Some(reason) => Message::Goodbye { id, reason },
-                    None => Message::Hello { id, answer: false },
+                    None => Message::Hello { id, answer: false, unicast: false },
                 };
                 (tag, message)
             }

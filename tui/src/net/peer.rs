@@ -438,6 +438,12 @@ impl Life {
             PeerEvent::NeighbourLeft { id, reason } => {
                 report(Event::Left { peer: name(id), reason: reason.to_string() });
             }
+            PeerEvent::MulticastSilent { id, endpoint } => {
+                report(Event::Multicast { state: "silent", peer: name(id), addr: Some(endpoint) })
+            }
+            PeerEvent::MulticastBack { id } => {
+                report(Event::Multicast { state: "back", peer: name(id), addr: None });
+            }
             PeerEvent::Playing { first } => report(Event::Playing { first: first.get() }),
             PeerEvent::Left { .. } => {
                 let reason = if told_to_stop { "goodbye" } else { "ended" };

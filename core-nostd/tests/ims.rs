@@ -1,0 +1,295 @@
+//! IMS (PROTOCOL.md 9): neighbours in one subnet are one neighbour, the group;
+//! and unicast for those whom multicast does not reach.
+
+mod team;
+
+use std::cell::Cell;
+use std::net::SocketAddr;
+use std::rc::Rc;
+use std::time::Duration;
+
+use p2psp_core::wire::{self, MAX_DATAGRAM_BYTES, Message};
+use p2psp_core::{
+    ChunkNumber, JoinError, Key, Lan, Node, PeerEvent, Reject, Role, SplitterConfig, Tag, TeamId,
+};
+use team::{InFlight, PeerStorage, TEAM, Team, config, payload};
+
+/// Where member `n` of LAN `lan` is; LAN 0 is none.
+fn at(lan: u8, n: usize) -> SocketAddr {
+    SocketAddr::from(([10, lan, if lan == 0 { n as u8 } else { 0 }, 1 + n as u8], 4000))
+}
+
+fn lan(endpoint: SocketAddr) -> Lan {
+    Lan { address: endpoint.ip(), prefix: 24, group: Lan::DEFAULT_GROUP }
+}
+
+/// A team whose members sit in these LANs; 0 is a lone one, who plays by IMS
+/// too, in a LAN of its own.
+fn team_in(lans: &[u8], buffer: u32) -> Team {
+    let mut team = Team::new(SplitterConfig { max_team: 32, ..config(buffer) });
+    for (n, number) in lans.iter().enumerate() {
+        let endpoint = at(*number, n);
+        let index = team.add_at(endpoint, Some(lan(endpoint)));
+        team.join_again(index, if n == 0 { Role::Monitor } else { Role::Peer });
+    }
+    team
+}
+
+/// 9.1, 9.2: two transmissions a chunk, whatever the size of the LAN, and
+/// everybody plays everything.
+#[test]
+fn in_one_lan_a_chunk_takes_two_transmissions() {
+    for size in [2, 3, 5, 20, 32] {
+        let mut team = team_in(&vec![1; size], 2 * size as u32);
+        team.cut_many(2 * size);
+        team.sent.clear();
+        team.cut_many(10 * size);
+        assert_eq!(team.sent.len(), 2 * 10 * size, "N = {size}");
+        let (to_group, from_splitter): (Vec<_>, Vec<_>) =
+            team.sent.iter().partition(|sent| sent.contains(">LAN:"));
+        assert_eq!(to_group.len(), from_splitter.len());
+        assert!(from_splitter.iter().all(|sent| sent.starts_with("S>")));
+        assert_eq!(team.forward(1), "P1: [LAN]");
+        for member in &mut team.members {
+            assert_eq!(member.lost(), 0);
+            let stats = *member.peer().stats();
+            assert_eq!((stats.duplicates, stats.rejects.total()), (0, 0));
+        }
+    }
+}
+
+#[test]
+fn the_group_stands_in_the_tables_like_a_neighbour() {
+    let mut team = team_in(&[1, 1, 0, 1], 16);
+    assert_eq!(team.forward(0), "M0: [LAN, P2]");
+    assert_eq!(team.forward(2), "P2: [M0, P1, P3]");
+    team.cut();
+    assert_eq!(team.take_sent(), "S>M0:0 M0>LAN:0");
+    assert_eq!(team.pending(0), "P2: 0");
+    team.cut();
+    assert_eq!(team.take_sent(), "S>P1:1 P1>LAN:1 M0>P2:0", "rule 5.5 holds for the group");
+}
+
+/// 9.3: two LANs and two lone peers, one team.
+#[test]
+fn a_mixed_team_plays_everything() {
+    let lans = [1, 1, 2, 0, 1, 2, 0, 2];
+    let mut team = team_in(&lans, 24);
+    team.cut_many(200);
+    team.sent.clear();
+    team.cut_many(80);
+    for (index, member) in team.members.iter_mut().enumerate() {
+        assert_eq!(member.lost(), 0, "member {index}");
+        assert_eq!(member.peer().stats().duplicates, 0, "member {index}");
+    }
+    // A chunk of a member of a LAN of three: splitter, group, five others; of a
+    // lone member: splitter and the seven others.
+    assert_eq!(team.sent.len(), 80 / 8 * (6 * 7 + 2 * 8));
+}
+
+/// 9.6
+#[test]
+fn the_last_neighbour_of_the_subnet_takes_the_group_along() {
+    let mut team = team_in(&[1, 1, 1, 0], 16);
+    team.cut_many(8);
+    for (leaver, expected) in [(1, "M0: [LAN, P3]"), (2, "M0: [P3]")] {
+        let now = team.now;
+        team.members[leaver].peer().leave(now);
+        team.settle();
+        team.members[leaver].dead = true;
+        assert_eq!(team.forward(0), expected);
+    }
+    team.sent.clear();
+    team.cut();
+    team.cut();
+    let sent = team.take_sent();
+    assert!(!sent.contains("LAN"), "{sent}");
+}
+
+/// A hello that is lost and multicast chunks that come first: the newcomer is
+/// asked, and nothing of it is believed before.
+#[test]
+fn a_newcomer_whose_hello_was_lost_is_asked() {
+    let mut team = team_in(&[1, 1], 16);
+    team.chunk_time = Duration::from_millis(100);
+    team.cut_many(4);
+    let newcomer = at(1, 2);
+    team.drop = Box::new(move |one: &InFlight| {
+        // The first hello of a second is lost; the answers to questions pass.
+        one.from == newcomer && !one.multicast && one.to == at(1, 0) && one.bytes[13] == 1
+    });
+    let index = team.add_at(newcomer, Some(lan(newcomer)));
+    team.join_again(index, Role::Peer);
+    team.cut_many(3);
+    assert!(team.members[0].peer().stats().rejects.get(Reject::Stranger) > 0);
+    team.drop = Box::new(|_| false);
+    team.cut_many(20);
+    assert!(team.members[0].peer().neighbours().any(|one| one.endpoint == newcomer && one.lan));
+}
+
+/// A team of five in one LAN at 50 chunks a second, in which `deaf` hears no
+/// multicast while the flag is up.
+fn deafened(deaf: usize) -> (Team, Rc<Cell<bool>>) {
+    let mut team = team_in(&[1; 5], 100);
+    team.chunk_time = Duration::from_millis(20);
+    team.cut_many(300);
+    let flag = Rc::new(Cell::new(true));
+    let (up, ears) = (flag.clone(), team.members[deaf].endpoint);
+    team.drop = Box::new(move |one| up.get() && one.multicast && one.to == ears);
+    (team, flag)
+}
+
+#[test]
+fn one_whom_multicast_does_not_reach_is_served_by_unicast_within_5_s() {
+    let deaf = 3;
+    let (mut team, flag) = deafened(deaf);
+    team.cut_many(5 * 50);
+    let received = team.members[deaf].peer().stats().chunks_received;
+    team.cut_many(100);
+    assert_eq!(team.members[deaf].peer().stats().chunks_received, received + 100);
+    let silent: Vec<_> = team.members[deaf]
+        .events
+        .iter()
+        .filter(|event| matches!(event, PeerEvent::MulticastSilent { .. }))
+        .collect();
+    assert_eq!(silent.len(), 4, "each neighbour once: {silent:?}");
+    assert!(matches!(silent[0], PeerEvent::MulticastSilent { id: Some(_), .. }));
+    // The others stay on the group: three transmissions a chunk, but for the
+    // deaf one's own chunks, of which it sends two.
+    team.sent.clear();
+    team.cut_many(100);
+    assert_eq!(team.sent.iter().filter(|sent| sent.contains(">LAN:")).count(), 100);
+    assert_eq!(team.sent.len(), 100 + 100 + 80);
+    for (index, member) in team.members.iter_mut().enumerate() {
+        let lost = member.lost();
+        assert!(index == deaf || lost == 0, "member {index} lost {lost}");
+    }
+    // And back to the group when it arrives again.
+    flag.set(false);
+    team.cut_many(100);
+    team.sent.clear();
+    team.members[deaf].peer();
+    team.cut_many(100);
+    assert_eq!(team.sent.len(), 200, "two a chunk again");
+    let back =
+        team.members[deaf].events.iter().filter(|e| matches!(e, PeerEvent::MulticastBack { .. }));
+    assert_eq!(back.count(), 4);
+    let lost = team.members[deaf].lost();
+    team.cut_many(200);
+    assert_eq!(team.members[deaf].lost(), lost);
+}
+
+/// The lease ends by itself if the wish is not repeated, and is renewed
+/// through heavy loss of hellos.
+#[test]
+fn a_lease_lives_on_repeated_wishes() {
+    let deaf = 2;
+    let (mut team, flag) = deafened(deaf);
+    team.cut_many(300);
+    let forward = |team: &mut Team| team.forward(1);
+    assert_eq!(forward(&mut team), "P1: [LAN, P2]");
+    // Nothing at all comes from the deaf one any more.
+    let (ears, up) = (team.members[deaf].endpoint, flag.clone());
+    team.drop =
+        Box::new(move |one| one.from == ears || (up.get() && one.multicast && one.to == ears));
+    team.cut_many(5 * 50);
+    assert!(!forward(&mut team).contains("P2"), "{}", forward(&mut team));
+}
+
+/// Without any chunk (the source is silent) the group is still heard.
+#[test]
+fn a_silent_source_does_not_make_anybody_deaf() {
+    let mut team = team_in(&[1; 4], 16);
+    team.pass(Duration::from_secs(30));
+    for member in &mut team.members {
+        assert!(!member.events.iter().any(|e| matches!(e, PeerEvent::MulticastSilent { .. })));
+        assert_eq!(member.peer().stats().rejects.total(), 0);
+    }
+    assert_eq!(team.forward(0), "M0: [LAN]");
+}
+
+/// A neighbour that has died is no reason to speak of multicast.
+#[test]
+fn a_dead_neighbour_is_not_called_deaf() {
+    let mut team = team_in(&[1; 4], 64);
+    team.chunk_time = Duration::from_millis(20);
+    team.cut_many(100);
+    team.members[2].dead = true;
+    team.cut_many(800);
+    for member in &team.members {
+        assert!(!member.events.iter().any(|e| matches!(e, PeerEvent::MulticastSilent { .. })));
+    }
+    let served = team.members[0].peer().neighbours().filter(|one| one.served).count();
+    assert_eq!(served, 2, "and it is no longer served");
+}
+
+#[track_caller]
+fn rejects(team: &mut Team, from: SocketAddr, tag: Tag, message: Message<'_>, expected: Reject) {
+    let mut buf = [0; MAX_DATAGRAM_BYTES];
+    let len = wire::encode(TEAM, tag, message, &mut buf).unwrap();
+    let now = team.now;
+    let mut peer = team.members[0].peer();
+    let before = peer.stats().rejects.get(expected);
+    assert_eq!(peer.handle_datagram(now, from, &buf[..len]), Err(expected), "{message:?}");
+    assert_eq!(peer.stats().rejects.get(expected), before + 1);
+}
+
+/// The group is open to the LAN: who is no member, and what is not for the
+/// group, gets nowhere (9.2, 9.4).
+#[test]
+fn what_does_not_belong_to_the_group_is_turned_away() {
+    let mut team = team_in(&[1, 1, 0], 16);
+    team.cut_many(6);
+    let (p1, lone) = (team.members[1].endpoint, team.members[2].endpoint);
+    let group_tag = Key::new([42; 16]).group_tag();
+    let number = ChunkNumber::new(6);
+    let bytes = payload(number);
+    let chunk = |origin| Message::Chunk { number, origin, payload: &bytes };
+    let id = team.members[1].peer().id();
+    let goodbye = Message::Goodbye { id, reason: p2psp_core::Departure::Goodbye };
+    let hello = Message::Hello { id, answer: false, unicast: true };
+    let stranger = at(1, 9);
+    let none = Tag::NONE;
+    rejects(&mut team, stranger, group_tag, chunk(stranger), Reject::Stranger);
+    rejects(&mut team, Lan::DEFAULT_GROUP, group_tag, chunk(Lan::DEFAULT_GROUP), Reject::Stranger);
+    rejects(&mut team, Lan::DEFAULT_GROUP, none, hello, Reject::Forged);
+    rejects(&mut team, p1, none, chunk(p1), Reject::Forged);
+    rejects(&mut team, p1, group_tag, chunk(lone), Reject::Unexpected);
+    rejects(&mut team, p1, group_tag, goodbye, Reject::Unexpected);
+    rejects(&mut team, lone, group_tag, chunk(lone), Reject::Unexpected);
+    // A hello to the group is a sign of life and nothing more.
+    let mut buf = [0; MAX_DATAGRAM_BYTES];
+    let len = wire::encode(TEAM, group_tag, hello, &mut buf).unwrap();
+    let now = team.now;
+    assert_eq!(team.members[0].peer().handle_datagram(now, p1, &buf[..len]), Ok(()));
+    assert_eq!(team.forward(0), "M0: [LAN, P2]", "no lease by way of the group");
+    // Of another team on the same group (9.4).
+    let len = wire::encode(TeamId(7), group_tag, chunk(p1), &mut buf).unwrap();
+    let result = team.members[0].peer().handle_datagram(now, p1, &buf[..len]);
+    assert_eq!(result, Err(Reject::OtherTeam));
+    // One who plays by DBS knows no group.
+    let endpoint = at(0, 5);
+    let dbs = team.add_at(endpoint, None);
+    team.join_again(dbs, Role::Peer);
+    let len = wire::encode(TEAM, group_tag, chunk(p1), &mut buf).unwrap();
+    let result = team.members[dbs].peer().handle_datagram(now, p1, &buf[..len]);
+    assert_eq!(result, Err(Reject::Forged));
+}
+
+#[test]
+fn a_lan_that_can_not_be_is_an_error() {
+    let mut team = Team::new(SplitterConfig { max_team: 64, ..config(16) });
+    let now = team.now;
+    let mine = at(1, 0);
+    let admission = team.splitter().admit(now, mine, Role::Peer, true).unwrap();
+    let welcome = team.splitter().welcome(&admission, 0, "", "");
+    let mut storage = Box::new(PeerStorage::new());
+    let mut peer = p2psp_core::Peer::new(storage.memory());
+    peer.join(now, team.splitter_endpoint, TEAM, &welcome).unwrap();
+    let unicast = Lan { group: SocketAddr::from(([10, 0, 0, 1], 1)), ..lan(mine) };
+    assert_eq!(peer.use_lan(unicast), Err(JoinError::BadGroup));
+    let other_family = Lan { group: "[ff02::1]:1".parse().unwrap(), ..lan(mine) };
+    assert_eq!(peer.use_lan(other_family), Err(JoinError::BadGroup));
+    assert_eq!(peer.use_lan(lan(mine)), Err(JoinError::TableTooSmall), "64 members and a group");
+    assert_eq!(peer.group_place(), None);
+}
