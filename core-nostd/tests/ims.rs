@@ -179,6 +179,47 @@ fn one_whom_multicast_does_not_reach_is_served_by_unicast_within_5_s() {
     assert_eq!(team.members[deaf].lost(), lost);
 }
 
+/// A fast stream, whose rounds are over long before anybody is called deaf: the
+/// silent neighbours are not given up before they were asked (8.2).
+#[test]
+fn on_a_fast_stream_too_unicast_is_asked_for() {
+    let (mut team, flag) = deafened(1);
+    team.chunk_time = Duration::from_millis(2);
+    team.cut_many(5 * 500);
+    let received = team.members[1].peer().stats().chunks_received;
+    team.cut_many(1000);
+    assert_eq!(team.members[1].peer().stats().chunks_received, received + 1000);
+    assert!(flag.get());
+}
+
+/// What is not a chunk goes to the group only when no chunk has gone there for
+/// a second, and a goodbye never.
+#[test]
+fn who_has_chunks_for_the_group_says_nothing_else_there() {
+    let mut team = team_in(&[1; 5], 100);
+    team.chunk_time = Duration::from_millis(20);
+    let others = Rc::new(Cell::new(0));
+    let count = others.clone();
+    team.drop = Box::new(move |one| {
+        let message = wire::decode(&one.bytes).unwrap().message;
+        if one.multicast && !matches!(message, Message::Chunk { .. }) {
+            assert!(matches!(message, Message::Hello { .. }));
+            count.set(count.get() + 1);
+        }
+        false
+    });
+    team.cut_many(500);
+    assert_eq!(others.get(), 0);
+    let now = team.now;
+    team.members[4].peer().leave(now);
+    team.settle();
+    assert_eq!(team.size(), 4);
+    team.members[4].dead = true;
+    team.pass(Duration::from_secs(3));
+    // Three seconds without chunks: from four members to the five hosts.
+    assert_eq!(others.get(), 3 * 4 * 5);
+}
+
 /// The lease ends by itself if the wish is not repeated, and is renewed
 /// through heavy loss of hellos.
 #[test]
@@ -274,6 +315,44 @@ fn what_does_not_belong_to_the_group_is_turned_away() {
     let len = wire::encode(TEAM, group_tag, chunk(p1), &mut buf).unwrap();
     let result = team.members[dbs].peer().handle_datagram(now, p1, &buf[..len]);
     assert_eq!(result, Err(Reject::Forged));
+}
+
+/// The group's place in the table is no neighbour's: nobody can take it, and it
+/// makes room for nobody.
+#[test]
+fn the_place_of_the_group_is_not_to_be_had() {
+    let mut team = Team::new(SplitterConfig { max_team: 63, ..config(16) });
+    let mine = at(1, 0);
+    let me = team.add_at(mine, Some(lan(mine)));
+    team.join_again(me, Role::Monitor);
+    let id = team.members[me].peer().id();
+    let key = Key::new([42; 16]).of_member(mine, id.number);
+    let says_hello = |team: &mut Team, from: SocketAddr, number| {
+        let id = p2psp_core::NodeId { role: Role::Peer, number };
+        let hello = Message::Hello { id, answer: false, unicast: false };
+        let mut buf = [0; MAX_DATAGRAM_BYTES];
+        let len = wire::encode(TEAM, key.tag(from), hello, &mut buf).unwrap();
+        let now = team.now;
+        team.members[me].peer().handle_datagram(now, from, &buf[..len])
+    };
+    assert_eq!(says_hello(&mut team, Lan::DEFAULT_GROUP, 1), Err(Reject::Forged));
+    for n in 1..=62 {
+        assert_eq!(says_hello(&mut team, at(0, n), n as u32), Ok(()), "{n}");
+    }
+    assert_eq!(says_hello(&mut team, at(0, 63), 63), Err(Reject::TableFull));
+    assert!(team.members[me].peer().group_place().is_some());
+    assert_eq!(team.members[me].peer().neighbours().count(), 62);
+    // And it serves still: one of the subnet takes the place of one who leaves.
+    let goodbye = Message::Goodbye {
+        id: p2psp_core::NodeId { role: Role::Peer, number: 5 },
+        reason: p2psp_core::Departure::Goodbye,
+    };
+    let mut buf = [0; MAX_DATAGRAM_BYTES];
+    let len = wire::encode(TEAM, key.tag(at(0, 5)), goodbye, &mut buf).unwrap();
+    let now = team.now;
+    assert_eq!(team.members[me].peer().handle_datagram(now, at(0, 5), &buf[..len]), Ok(()));
+    assert_eq!(says_hello(&mut team, at(1, 9), 64), Ok(()));
+    assert!(team.forward(me).starts_with("M0: [LAN, P1, P2, P3, P4, P6"), "{}", team.forward(me));
 }
 
 #[test]
