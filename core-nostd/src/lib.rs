@@ -34,6 +34,7 @@ mod sets;
 mod splitter;
 mod storage;
 mod time;
+mod title;
 pub mod wire;
 
 pub use auth::{Key, Tag};
@@ -53,3 +54,4 @@ pub use splitter::{
 };
 pub use storage::{SplitterStorage, Storage};
 pub use time::Instant;
+pub use title::{BadTitle, Title};

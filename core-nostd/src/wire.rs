@@ -10,7 +10,7 @@ use core::net::SocketAddr;
 
 use serde::{Deserialize, Serialize};
 
-use crate::{ChunkNumber, Departure, Key, NodeId, Reject, Role, Tag, TeamId};
+use crate::{ChunkNumber, Departure, Key, NodeId, Reject, Role, Tag, TeamId, title};
 
 /// Version of the wire format; the first byte of every datagram and frame.
 pub const VERSION: u8 = 2;
@@ -120,6 +120,13 @@ pub enum Message<'a> {
     Admitted,
     /// TCP: no, and why (3.5).
     Refused(Refusal),
+    /// The splitter says what is being played (2.6).
+    Title {
+        /// The first chunk with anything of it.
+        from: ChunkNumber,
+        /// At most [`MAX_TEXT_BYTES`], without control characters.
+        text: &'a str,
+    },
 }
 
 /// The constants of a team, for a joiner (3.2).
@@ -224,6 +231,7 @@ pub fn decode(bytes: &[u8]) -> Result<Envelope<'_>, Reject> {
         Message::Header { part } => part.len() <= MAX_HEADER_PART_BYTES,
         Message::Join { port, password, .. } => *port != 0 && password.len() <= MAX_TEXT_BYTES,
         Message::Welcome(welcome) => welcome.is_legal(),
+        Message::Title { text, .. } => title::is_legal(text),
         _ => true,
     };
     if legal && rest.is_empty() { Ok(envelope) } else { Err(Reject::Malformed) }
@@ -338,6 +346,8 @@ mod tests {
         );
         golden(Message::Admitted, &[8]);
         golden(Message::Refused(Refusal::TeamFull), &[9, 1]);
+        let title = Message::Title { from: ChunkNumber::new(0x0a0b), text: "Ä b" };
+        golden(title, &[10, 0x0b, 0x0a, 0, 0, 4, 0xc3, 0x84, b' ', b'b']);
     }
 
     fn welcome() -> Welcome<'static> {
@@ -386,6 +396,8 @@ mod tests {
             Message::Chunk { number: ChunkNumber::ZERO, origin: v4(), payload: &[0; 1401] },
             Message::Header { part: &[0; MAX_HEADER_PART_BYTES + 1] },
             Message::Join { port: 0, role: Role::Peer, password: &[] },
+            Message::Title { from: ChunkNumber::ZERO, text: long },
+            Message::Title { from: ChunkNumber::ZERO, text: "\u{1b}[2J" },
             Message::Join { port: 1, role: Role::Peer, password: &[0; MAX_TEXT_BYTES + 1] },
         ];
         for message in bad {

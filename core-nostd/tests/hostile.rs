@@ -308,6 +308,7 @@ fn a_peer_takes_from_nobody_what_is_not_theirs_to_say() {
         (p2, pair, Message::Chunk { number, origin: p2, payload: &long }, Reject::Malformed),
         (p2, pair, Message::Lost { number }, Reject::Unexpected),
         (p2, pair, Message::Admitted, Reject::Unexpected),
+        (p2, pair, Message::Title { from: number, text: "x" }, Reject::Unexpected),
         (p2, pair, Message::Member(member), Reject::Unexpected),
         // Not even the splitter.
         (splitter, own, Message::Chunk { number, origin: p2, payload: &bytes }, Reject::Malformed),

@@ -11,7 +11,7 @@ use crate::buffer::{NOBODY, Stored};
 use crate::node::{Departure, Reject};
 use crate::sets::{self, Bits, WORD_BITS};
 use crate::wire::{self, Message};
-use crate::{ChunkNumber, Instant, NodeId, Tag};
+use crate::{ChunkNumber, Instant, NodeId, Tag, Title};
 
 /// Whom a chunk came from.
 #[derive(Clone, Copy, PartialEq, Eq)]
@@ -81,6 +81,10 @@ impl Peer<'_> {
                 self.dismissed(now, reason);
                 Ok(())
             }
+            Message::Title { from, text } => {
+                self.confirm(now);
+                self.entitle(from, text)
+            }
             _ => Err(Reject::Unexpected),
         }
     }
@@ -91,6 +95,16 @@ impl Peer<'_> {
             self.core.confirmed = true;
             self.core.event(PeerEvent::Joined);
         }
+    }
+
+    /// A title, told for the first time or once more (2.6).
+    fn entitle(&mut self, from: ChunkNumber, text: &str) -> Result<(), Reject> {
+        if self.core.title.as_ref().is_none_or(|title| title.gives_way_to(from, text)) {
+            let title = Title::new(from, text).map_err(|_| Reject::Malformed)?;
+            self.core.title = Some(title);
+            self.core.event(PeerEvent::Title { from });
+        }
+        Ok(())
     }
 
     fn dismissed(&mut self, now: Instant, reason: Departure) {

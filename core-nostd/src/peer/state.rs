@@ -12,7 +12,7 @@ use crate::endpoints::EndpointsState;
 use crate::node::{NodeId, RejectCounts, Role, TeamId};
 use crate::pending::{PendingList, PendingState};
 use crate::wire::Welcome;
-use crate::{ChunkNumber, Departure, Instant, Key, Tag};
+use crate::{ChunkNumber, Departure, Instant, Key, Tag, Title};
 
 /// How often a peer says `[hello]` to its splitter (3.6).
 pub(super) const HELLO_INTERVAL: Duration = Duration::from_secs(1);
@@ -122,6 +122,12 @@ pub enum PeerEvent {
     Playing {
         /// The first chunk received.
         first: ChunkNumber,
+    },
+    /// The splitter has told the title of what it sends from this chunk on;
+    /// [`Peer::title`](super::Peer::title) has it until the next one (2.6).
+    Title {
+        /// The first chunk with anything of it.
+        from: ChunkNumber,
     },
     /// The splitter says that the peer is out of the team, and why.
     Dismissed {
@@ -277,6 +283,8 @@ pub(crate) struct PeerCore {
     pub(super) complaints: Deque<ChunkNumber, MAX_COMPLAINTS>,
     pub(super) rumours: Deque<SocketAddr, MAX_RUMOURS>,
     pub(super) next_rumour: Instant,
+    /// The newest that was told (2.6).
+    pub(super) title: Option<Title>,
     pub(super) plan: Option<super::departure::Plan>,
     pub(super) events: Deque<PeerEvent, MAX_EVENTS>,
     pub(super) stats: PeerStats,
@@ -319,6 +327,7 @@ impl PeerCore {
             complaints: Deque::new(),
             rumours: Deque::new(),
             next_rumour: Instant::ZERO,
+            title: None,
             plan: None,
             events: Deque::new(),
             stats: PeerStats {

@@ -6,7 +6,7 @@ use super::{MYSELF, Peer, PeerStats, Phase};
 use crate::buffer::NOBODY;
 use crate::node::{NodeId, TeamId};
 use crate::sets;
-use crate::{ChunkNumber, Neighbour};
+use crate::{ChunkNumber, Neighbour, Title};
 
 /// One neighbour, as seen by a peer.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -55,6 +55,12 @@ impl Peer<'_> {
     /// Its name in the team it joined last.
     pub fn id(&self) -> NodeId {
         self.core.id
+    }
+
+    /// The newest title that the splitter has told. It may be of a chunk that
+    /// is played later (2.6).
+    pub fn title(&self) -> Option<&Title> {
+        self.core.title.as_ref()
     }
 
     /// Its team.

@@ -22,7 +22,7 @@ use crate::endpoints::{Endpoints, Entry};
 use crate::node::{Departure, Node, NodeId, Reject, Role, Transmit};
 use crate::time::{Instant, earlier};
 use crate::wire::{self, Message, Refusal, Welcome};
-use crate::{ChunkNumber, Tag};
+use crate::{BadTitle, ChunkNumber, Tag, Title};
 
 /// The memory that a splitter lives in. All of its state is here: who copies
 /// it copies the splitter.
@@ -205,6 +205,24 @@ impl<'s> Splitter<'s> {
         Ok((number, Some(id)))
     }
 
+    /// The next chunk begins something of this title: tells the team (2.6).
+    /// An empty text takes the last title back. Tells the chunk's number.
+    ///
+    /// # Errors
+    ///
+    /// [`BadTitle`] if the text is too long or has control characters.
+    pub fn set_title(&mut self, text: &str) -> Result<ChunkNumber, BadTitle> {
+        let from = self.core.next_chunk;
+        self.core.title = Some(Title::new(from, text)?);
+        for place in &self.order[..self.members.len()] {
+            if let Some(member) = self.members.get_mut(usize::from(*place)) {
+                member.entitle();
+            }
+        }
+        self.core.title_turn = 0;
+        Ok(from)
+    }
+
     // -- team --
 
     fn is_full(&self, endpoint: SocketAddr) -> bool {
@@ -268,6 +286,10 @@ impl<'s> Splitter<'s> {
         if self.core.stopping && turn < self.core.farewell_turn {
             self.core.farewell_turn -= 1;
         }
+        if turn < self.core.title_turn && self.core.title_turn != usize::MAX {
+            self.core.title_turn -= 1;
+        }
+        self.core.title_reply.take_if(|member| *member == place);
         self.core.event(SplitterEvent::Left { id: member.id, endpoint, reason });
     }
 
@@ -300,6 +322,7 @@ impl<'s> Splitter<'s> {
                     member.heard = now;
                 }
                 self.core.reply(endpoint, id, None);
+                self.core.title_reply = Some(place);
                 Ok(())
             }
             Message::Goodbye { id: named, .. } if named == id => {
@@ -340,6 +363,7 @@ impl<'s> Splitter<'s> {
         if hello && joining && !self.core.stopping {
             self.insert(now, from, id)?;
             self.core.reply(from, id, None);
+            self.core.title_reply = self.members.find(from);
         } else {
             let reason = if hello { Departure::NotAMember } else { Departure::Goodbye };
             self.core.reply(from, id, Some(reason));
@@ -397,9 +421,30 @@ impl<'s> Splitter<'s> {
         if let Some(outgoing) = self.core.outgoing.take() {
             return Some(Plan::Chunk(outgoing));
         }
-        let place = *self.order[..self.members.len()].get(self.core.farewell_turn)?;
+        if let Some(place) = self.core.title_reply.take()
+            && self.tells_title(place)
+        {
+            return Some(Plan::Title(place));
+        }
+        let size = self.members.len();
+        while let Some(place) = self.order[..size].get(self.core.title_turn).copied() {
+            self.core.title_turn += 1;
+            if self.tells_title(usize::from(place)) {
+                return Some(Plan::Title(usize::from(place)));
+            }
+        }
+        self.core.title_turn = usize::MAX;
+        let place = *self.order[..size].get(self.core.farewell_turn)?;
         self.core.farewell_turn += 1;
         Some(Plan::Farewell(usize::from(place)))
+    }
+
+    /// Whether a member has yet to be told the title; it counts as told.
+    fn tells_title(&mut self, place: usize) -> bool {
+        let Some(member) = self.members.get_mut(place) else { return false };
+        let tells = self.core.title.is_some() && member.title_repeats > 0;
+        member.title_repeats -= u8::from(tells);
+        tells
     }
 
     fn write(&self, plan: &Plan, buf: &mut [u8]) -> Option<usize> {
@@ -415,6 +460,11 @@ impl<'s> Splitter<'s> {
             Plan::Chunk(state::Outgoing { number, place, len }) => {
                 let (origin, member) = self.members.get(place)?;
                 (member.tag, Message::Chunk { number, origin, payload: &self.payload[..len] })
+            }
+            Plan::Title(place) => {
+                let (_, member) = self.members.get(place)?;
+                let title = self.core.title.as_ref()?;
+                (member.tag, Message::Title { from: title.from(), text: title.text() })
             }
             Plan::Farewell(place) => {
                 let (_, member) = self.members.get(place)?;
@@ -512,9 +562,9 @@ impl Node for Splitter<'_> {
             }
             let to = match self.core.plan.as_ref()? {
                 Plan::Reply(reply) => Some(reply.endpoint),
-                Plan::Chunk(state::Outgoing { place, .. }) | Plan::Farewell(place) => {
-                    self.members.get(*place).map(|(endpoint, _)| endpoint)
-                }
+                Plan::Chunk(state::Outgoing { place, .. })
+                | Plan::Farewell(place)
+                | Plan::Title(place) => self.members.get(*place).map(|(endpoint, _)| endpoint),
             };
             if to.is_some() {
                 return to;
