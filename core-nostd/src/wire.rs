@@ -10,7 +10,7 @@ use core::net::SocketAddr;
 
 use serde::{Deserialize, Serialize};
 
-use crate::{ChunkNumber, Departure, Key, NodeId, Reject, Role, Tag, TeamId, title};
+use crate::{ChunkNumber, Departure, Key, NodeId, Reject, Role, Rules, Tag, TeamId, title};
 
 /// Version of the wire format; the first byte of every datagram and frame.
 pub const VERSION: u8 = 2;
@@ -79,6 +79,8 @@ pub enum Message<'a> {
         /// The receiver should say hello, too: the sender heard of it from a
         /// third party only (5.3).
         answer: bool,
+        /// By which rules the sender plays.
+        rules: Rules,
         /// The sender does not hear the receiver's multicast and asks to be
         /// served by unicast for the next seconds (9, ours).
         unicast: bool,
@@ -101,6 +103,8 @@ pub enum Message<'a> {
         port: u16,
         /// What it wants to be.
         role: Role,
+        /// By which rules it will play.
+        rules: Rules,
         /// The splitter's monitor key, of one who wants to be a monitor.
         #[serde(with = "serde_bytes")]
         password: &'a [u8],
@@ -161,6 +165,8 @@ pub struct Acquaintance {
     pub id: NodeId,
     /// Its public endpoint.
     pub endpoint: SocketAddr,
+    /// By which rules it plays.
+    pub rules: Rules,
     /// The tag of the pair.
     pub tag: Tag,
 }
@@ -331,17 +337,22 @@ mod tests {
             Message::Chunk { number: ChunkNumber::new(0x0a0b), origin: v4(), payload: b"abc" },
             &[0, 0x0b, 0x0a, 0, 0, 0, 10, 0, 0, 7, 0xc1, 0x3e, 3, b'a', b'b', b'c'],
         );
-        golden(Message::Hello { id: ID, answer: true, unicast: false }, &[1, 0, 3, 1, 0]);
-        golden(Message::Hello { id: ID, answer: false, unicast: true }, &[1, 0, 3, 0, 1]);
+        let (dbs, ims) = (Rules::Dbs, Rules::Ims);
+        let hello = Message::Hello { id: ID, answer: true, rules: dbs, unicast: false };
+        golden(hello, &[1, 0, 3, 1, 0, 0]);
+        let hello = Message::Hello { id: ID, answer: false, rules: ims, unicast: true };
+        golden(hello, &[1, 0, 3, 0, 1, 1]);
         golden(Message::Goodbye { id: ID, reason: Departure::Ended }, &[2, 0, 3, 4]);
         golden(Message::Lost { number: ChunkNumber::new(u32::MAX) }, &[3, 255, 255, 255, 255]);
-        golden(Message::Join { port: 9, role: Role::Monitor, password: b"k" }, &[4, 9, 1, 1, b'k']);
+        let role = Role::Monitor;
+        let join = Message::Join { port: 9, role, rules: ims, password: b"k" };
+        golden(join, &[4, 9, 1, 1, 1, b'k']);
         golden(Message::Header { part: &[7, 8] }, &[6, 2, 7, 8]);
         golden(
-            Message::Member(Acquaintance { id: ID, endpoint: v6(), tag: Tag::NONE }),
+            Message::Member(Acquaintance { id: ID, endpoint: v6(), rules: ims, tag: Tag::NONE }),
             &[
-                7, 0, 3, 1, 0xfe, 0x80, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 9, 255, 255, 3, 0,
-                0, 0, 0, 0, 0, 0, 0,
+                7, 0, 3, 1, 0xfe, 0x80, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 9, 255, 255, 3, 1,
+                0, 0, 0, 0, 0, 0, 0, 0,
             ],
         );
         golden(Message::Admitted, &[8]);
@@ -395,10 +406,15 @@ mod tests {
             Message::Chunk { number: ChunkNumber::ZERO, origin: v4(), payload: &[] },
             Message::Chunk { number: ChunkNumber::ZERO, origin: v4(), payload: &[0; 1401] },
             Message::Header { part: &[0; MAX_HEADER_PART_BYTES + 1] },
-            Message::Join { port: 0, role: Role::Peer, password: &[] },
+            Message::Join { port: 0, role: Role::Peer, rules: Rules::Dbs, password: &[] },
             Message::Title { from: ChunkNumber::ZERO, text: long },
             Message::Title { from: ChunkNumber::ZERO, text: "\u{1b}[2J" },
-            Message::Join { port: 1, role: Role::Peer, password: &[0; MAX_TEXT_BYTES + 1] },
+            Message::Join {
+                port: 1,
+                role: Role::Peer,
+                rules: Rules::Dbs,
+                password: &[0; MAX_TEXT_BYTES + 1],
+            },
         ];
         for message in bad {
             let mut buf = [0; 2048];

@@ -11,7 +11,7 @@ use std::time::Duration;
 use p2psp_core::wire::{self, Acquaintance, MAX_DATAGRAM_BYTES, Message};
 use p2psp_core::{
     ChunkNumber, Departure, Key, Node, NodeId, Peer, PeerEvent, PeerStats, Playout, Reject, Role,
-    Splitter, SplitterStats, Tag, TeamId,
+    Rules, Splitter, SplitterStats, Tag, TeamId,
 };
 use team::{CHUNK, InFlight, Rng, TEAM, Team, config, endpoint, payload};
 
@@ -261,7 +261,7 @@ fn strangers_and_forgers_get_nothing_from_a_peer() {
     let number = team.newest.next();
     let bytes = payload(number);
     let chunk = Message::Chunk { number, origin: p2, payload: &bytes };
-    let hello = Message::Hello { id, answer: true, unicast: false };
+    let hello = Message::Hello { id, answer: true, rules: Rules::Dbs, unicast: false };
     let goodbye = Message::Goodbye { id, reason: Departure::Goodbye };
     let own = splitter_tag(&mut team, 2);
     for (from, tag, message, reason) in [
@@ -299,12 +299,17 @@ fn a_peer_takes_from_nobody_what_is_not_theirs_to_say() {
     let number = team.newest.next();
     let bytes = payload(number);
     let long = [7; CHUNK + 1];
-    let member = Acquaintance { id, endpoint: stranger(), tag: Tag::NONE };
+    let member = Acquaintance { id, endpoint: stranger(), rules: Rules::Dbs, tag: Tag::NONE };
     let reason = Departure::Losses;
     for (from, tag, message, reason) in [
         // A chunk that claims to be mine; my own, come back.
         (p2, pair, Message::Chunk { number, origin: p1, payload: &bytes }, Reject::Unexpected),
-        (p2, pair, Message::Hello { id: me, answer: false, unicast: false }, Reject::Unexpected),
+        (
+            p2,
+            pair,
+            Message::Hello { id: me, answer: false, rules: Rules::Dbs, unicast: false },
+            Reject::Unexpected,
+        ),
         (p2, pair, Message::Chunk { number, origin: p2, payload: &long }, Reject::Malformed),
         (p2, pair, Message::Lost { number }, Reject::Unexpected),
         (p2, pair, Message::Admitted, Reject::Unexpected),
@@ -313,14 +318,19 @@ fn a_peer_takes_from_nobody_what_is_not_theirs_to_say() {
         // Not even the splitter.
         (splitter, own, Message::Chunk { number, origin: p2, payload: &bytes }, Reject::Malformed),
         (splitter, own, Message::Chunk { number, origin: p1, payload: &long }, Reject::Malformed),
-        (splitter, own, Message::Hello { id, answer: false, unicast: false }, Reject::Unexpected),
+        (
+            splitter,
+            own,
+            Message::Hello { id, answer: false, rules: Rules::Dbs, unicast: false },
+            Reject::Unexpected,
+        ),
         (splitter, own, Message::Goodbye { id, reason }, Reject::Unexpected),
         (splitter, own, Message::Lost { number }, Reject::Unexpected),
         (splitter, own, Message::Admitted, Reject::Unexpected),
     ] {
         peer_rejects(&mut team, 1, from, &write(TEAM, tag, message), reason);
     }
-    let hello = Message::Hello { id, answer: true, unicast: false };
+    let hello = Message::Hello { id, answer: true, rules: Rules::Dbs, unicast: false };
     peer_rejects(&mut team, 1, p2, &write(TeamId(1), pair, hello), Reject::OtherTeam);
     let mut other_version = write(TEAM, pair, hello);
     other_version[0] = wire::VERSION + 1;
@@ -334,7 +344,8 @@ fn a_splitter_believes_only_members_about_themselves_and_monitors_about_losses()
     let (m0, p1, p2) = (endpoint(0), endpoint(1), endpoint(2));
     let (monitor, right) = (splitter_tag(&mut team, 0), splitter_tag(&mut team, 1));
     let id = |number| NodeId { role: Role::Peer, number };
-    let hello = |number| Message::Hello { id: id(number), answer: true, unicast: false };
+    let hello =
+        |number| Message::Hello { id: id(number), answer: true, rules: Rules::Dbs, unicast: false };
     let goodbye = |number| Message::Goodbye { id: id(number), reason: Departure::Goodbye };
     let lost = |number| Message::Lost { number };
     let newest = team.newest;
@@ -363,7 +374,7 @@ fn a_splitter_believes_only_members_about_themselves_and_monitors_about_losses()
         (
             p1,
             right,
-            Message::Join { port: 9, role: Role::Monitor, password: &[] },
+            Message::Join { port: 9, role: Role::Monitor, rules: Rules::Dbs, password: &[] },
             Reject::Unexpected,
         ),
         // A monitor complains of what never was.
@@ -544,7 +555,7 @@ fn a_removed_member_is_told_so_in_one_small_datagram() {
         }
     };
     for _ in 0..3 {
-        let hello = Message::Hello { id, answer: false, unicast: false };
+        let hello = Message::Hello { id, answer: false, rules: Rules::Dbs, unicast: false };
         assert_eq!(says(&mut team, hello), Departure::NotAMember);
         // Its goodbye may have been answered and the answer lost.
         let goodbye = Message::Goodbye { id, reason: Departure::Goodbye };

@@ -10,7 +10,8 @@ use std::time::Duration;
 
 use p2psp_core::wire::{self, MAX_DATAGRAM_BYTES, Message};
 use p2psp_core::{
-    ChunkNumber, JoinError, Key, Lan, Node, PeerEvent, Reject, Role, SplitterConfig, Tag, TeamId,
+    ChunkNumber, JoinError, Key, Lan, Node, PeerEvent, Reject, Role, Rules, SplitterConfig, Tag,
+    TeamId,
 };
 use team::{InFlight, PeerStorage, TEAM, Team, config, payload};
 
@@ -85,6 +86,58 @@ fn a_mixed_team_plays_everything() {
     // A chunk of a member of a LAN of three: splitter, group, five others; of a
     // lone member: splitter and the seven others.
     assert_eq!(team.sent.len(), 80 / 8 * (6 * 7 + 2 * 8));
+}
+
+/// Members of one subnet that play by other rules: those by DBS are served by
+/// unicast, whether they came before or after.
+#[test]
+fn who_plays_by_dbs_in_the_subnet_is_served_by_unicast() {
+    let mut team = team_in(&[1, 1], 24);
+    let dbs = at(1, 2);
+    let dbs = team.add_at(dbs, None);
+    team.join_again(dbs, Role::Peer);
+    let late = at(1, 3);
+    let late = team.add_at(late, Some(lan(late)));
+    team.join_again(late, Role::Peer);
+    let forward: Vec<String> = (0..4).map(|index| team.forward(index)).collect();
+    assert_eq!(forward, ["M0: [LAN, P2]", "P1: [LAN, P2]", "P2: [M0, P1, P3]", "P3: [LAN, P2]"]);
+    team.cut_many(40);
+    team.sent.clear();
+    team.cut_many(40);
+    for member in &mut team.members {
+        assert_eq!((member.lost(), member.peer().stats().duplicates), (0, 0));
+    }
+    // Of three: splitter, group, the one by DBS; of that: splitter and three.
+    assert_eq!(team.sent.len(), 30 * 3 + 10 * 4);
+}
+
+/// One whose `[hello]` was lost and whose chunk came is served by unicast until
+/// it says by which rules it plays.
+#[test]
+fn of_whom_only_a_chunk_has_come_nobody_knows_the_rules() {
+    for rules in [Rules::Ims, Rules::Dbs] {
+        let mut team = team_in(&[1, 1], 24);
+        let newcomer = at(1, 2);
+        let rules_lan = (rules == Rules::Ims).then(|| lan(newcomer));
+        team.drop = Box::new(move |one| one.from == newcomer && one.to == at(1, 0));
+        let index = team.add_at(newcomer, rules_lan);
+        team.join_again(index, Role::Peer);
+        assert_eq!(team.forward(0), "M0: [LAN]");
+        team.drop = Box::new(|_| false);
+        let key = Key::new([42; 16]).of_member(at(1, 0), 0);
+        let bytes = payload(ChunkNumber::ZERO);
+        let chunk = Message::Chunk { number: ChunkNumber::ZERO, origin: newcomer, payload: &bytes };
+        let mut buf = [0; MAX_DATAGRAM_BYTES];
+        let len = wire::encode(TEAM, key.tag(newcomer), chunk, &mut buf).unwrap();
+        let now = team.now;
+        let result = team.members[0].peer().handle_datagram(now, newcomer, &buf[..len]);
+        assert_eq!(result, Ok(()));
+        assert_eq!(team.forward(0), "M0: [LAN, ?]");
+        // Its next hello.
+        team.pass(Duration::from_millis(1500));
+        let known = if rules == Rules::Ims { "M0: [LAN]" } else { "M0: [LAN, P2]" };
+        assert_eq!(team.forward(0), known);
+    }
 }
 
 /// 9.6
@@ -288,7 +341,7 @@ fn what_does_not_belong_to_the_group_is_turned_away() {
     let chunk = |origin| Message::Chunk { number, origin, payload: &bytes };
     let id = team.members[1].peer().id();
     let goodbye = Message::Goodbye { id, reason: p2psp_core::Departure::Goodbye };
-    let hello = Message::Hello { id, answer: false, unicast: true };
+    let hello = Message::Hello { id, answer: false, rules: Rules::Ims, unicast: true };
     let stranger = at(1, 9);
     let none = Tag::NONE;
     rejects(&mut team, stranger, group_tag, chunk(stranger), Reject::Stranger);
@@ -329,7 +382,7 @@ fn the_place_of_the_group_is_not_to_be_had() {
     let key = Key::new([42; 16]).of_member(mine, id.number);
     let says_hello = |team: &mut Team, from: SocketAddr, number| {
         let id = p2psp_core::NodeId { role: Role::Peer, number };
-        let hello = Message::Hello { id, answer: false, unicast: false };
+        let hello = Message::Hello { id, answer: false, rules: Rules::Ims, unicast: false };
         let mut buf = [0; MAX_DATAGRAM_BYTES];
         let len = wire::encode(TEAM, key.tag(from), hello, &mut buf).unwrap();
         let now = team.now;
@@ -360,7 +413,7 @@ fn a_lan_that_can_not_be_is_an_error() {
     let mut team = Team::new(SplitterConfig { max_team: 64, ..config(16) });
     let now = team.now;
     let mine = at(1, 0);
-    let admission = team.splitter().admit(now, mine, Role::Peer, true).unwrap();
+    let admission = team.splitter().admit(now, mine, Role::Peer, Rules::Dbs, true).unwrap();
     let welcome = team.splitter().welcome(&admission, 0, "", "");
     let mut storage = Box::new(PeerStorage::new());
     let mut peer = p2psp_core::Peer::new(storage.memory());

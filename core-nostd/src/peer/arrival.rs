@@ -47,9 +47,10 @@ impl Peer<'_> {
             }
             // My own, sent back by one who was only named to me.
             Message::Hello { id, .. } if id == self.core.id => Err(Reject::Unexpected),
-            Message::Hello { id, answer, unicast } => {
+            Message::Hello { id, answer, rules, unicast } => {
                 let place = self.meet(now, from, envelope.tag)?;
                 self.hello(place, id, answer);
+                self.note_rules(place, rules);
                 self.note_wish(place, unicast);
                 Ok(())
             }
@@ -180,8 +181,7 @@ impl Peer<'_> {
         } else if self.neighbours.len() == self.neighbours.capacity() {
             self.make_room();
         }
-        let neighbour = Neighbour { reach: self.reach_of(from), ..Neighbour::new(None, tag) };
-        self.neighbours.insert(from, neighbour).map_err(|_| Reject::TableFull)
+        self.neighbours.insert(from, Neighbour::new(None, tag)).map_err(|_| Reject::TableFull)
     }
 
     /// Gives up a neighbour that is no longer served, if there is one (4).

@@ -68,7 +68,8 @@ impl Peer<'_> {
 
     fn write(&self, plan: Plan, buf: &mut [u8]) -> Option<usize> {
         let id = self.core.id;
-        let hello = Message::Hello { id, answer: false, unicast: false };
+        let rules = self.rules();
+        let hello = Message::Hello { id, answer: false, rules, unicast: false };
         let (tag, message) = match plan {
             Plan::HelloSplitter => (self.core.splitter_tag, hello),
             Plan::HelloGroup => (self.core.group_tag, hello),
@@ -77,10 +78,10 @@ impl Peer<'_> {
             Plan::Hello(place) => {
                 let (_, neighbour) = self.neighbours.get(usize::from(place))?;
                 let unicast = neighbour.reach.wants_unicast();
-                (neighbour.tag, Message::Hello { id, answer: false, unicast })
+                (neighbour.tag, Message::Hello { id, answer: false, rules, unicast })
             }
             Plan::Rumour(endpoint) => {
-                let question = Message::Hello { id, answer: true, unicast: false };
+                let question = Message::Hello { id, answer: true, rules, unicast: false };
                 (self.core.key.tag(endpoint), question)
             }
             Plan::Goodbye(place) => (self.tag_of(place), goodbye(id)),

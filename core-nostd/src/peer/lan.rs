@@ -5,6 +5,11 @@
 //! subnet is pending once and sent once. It is in `forward[self]` only, which
 //! is rule 9.2, and only while somebody in the subnet is served by it (9.6).
 //!
+//! **(ours)** Not everybody in the subnet plays by IMS. Joiners tell the splitter
+//! by which rules they play, it tells that with its list, and every `[hello]`
+//! says so, too: who plays by DBS is served by unicast, as is one of whom there
+//! was no `[hello]` yet.
+//!
 //! **(ours)** Not every network delivers multicast. So whoever has neighbours
 //! in its subnet lets itself be heard by the group once a second: by a chunk,
 //! or else by a `[hello]`. One who hears nothing from a neighbour through the
@@ -19,7 +24,7 @@ use core::net::{IpAddr, Ipv4Addr, SocketAddr};
 use super::arrival::Sender;
 use super::{MYSELF, Peer, PeerEvent};
 use crate::buffer::NOBODY;
-use crate::node::Reject;
+use crate::node::{Reject, Rules};
 use crate::sets::{self, Bits, WORD_BITS};
 use crate::wire::Message;
 use crate::{Instant, JoinError, Neighbour};
@@ -63,7 +68,7 @@ impl Lan {
 /// What a neighbour has to do with the group.
 #[derive(Debug, Clone, Copy, Default)]
 pub(super) struct Reach {
-    /// Whether it is in the peer's subnet.
+    /// Whether it is in the peer's subnet and plays by IMS, too.
     pub(super) lan: bool,
     /// Ticks since its multicast was heard.
     quiet: u8,
@@ -123,10 +128,34 @@ impl Peer<'_> {
         place != MYSELF && self.group_place() != Some(place)
     }
 
-    /// A neighbour that begins: is it in the subnet?
-    pub(super) fn reach_of(&self, endpoint: SocketAddr) -> Reach {
-        let lan = self.core.lan.is_some_and(|lan| lan.contains(endpoint.ip()));
-        Reach { lan, ..Reach::NEW }
+    /// By which rules the peer plays.
+    pub(super) fn rules(&self) -> Rules {
+        if self.core.lan.is_some() { Rules::Ims } else { Rules::Dbs }
+    }
+
+    /// A neighbour that begins: is it in the subnet, and plays by IMS?
+    pub(super) fn reach_of(&self, endpoint: SocketAddr, rules: Rules) -> Reach {
+        let inside = self.core.lan.is_some_and(|lan| lan.contains(endpoint.ip()));
+        Reach { lan: inside && rules == Rules::Ims, ..Reach::NEW }
+    }
+
+    /// A neighbour says by which rules it plays.
+    pub(super) fn note_rules(&mut self, place: usize, rules: Rules) {
+        let Some((endpoint, neighbour)) = self.neighbours.get(place) else { return };
+        let reach = self.reach_of(endpoint, rules);
+        if reach.lan == neighbour.reach.lan {
+            return;
+        }
+        let served = self.serves(place);
+        self.sets.remove(sets::LAN, place);
+        self.sets.remove(sets::FORWARD_SELF, place);
+        if let Some(neighbour) = self.neighbours.get_mut(place) {
+            neighbour.reach = reach;
+        }
+        if served {
+            self.serve(place);
+        }
+        self.weigh_group();
     }
 
     /// Takes a neighbour into `forward[self]`, by way of the group if it is in

@@ -183,7 +183,7 @@ impl<'s> Peer<'s> {
         }
         let neighbour = Neighbour {
             greetings: state::MAX_GREETINGS,
-            reach: self.reach_of(member.endpoint),
+            reach: self.reach_of(member.endpoint, member.rules),
             ..Neighbour::new(Some(member.id), member.tag)
         };
         let place = self

@@ -19,7 +19,7 @@ pub struct NeighbourView {
     pub endpoint: SocketAddr,
     /// Whether it is served: it is in `forward[self]`, or the group is (9).
     pub served: bool,
-    /// Whether it is in the peer's subnet (9.1).
+    /// Whether it is in the peer's subnet and both play by IMS (9.1).
     pub lan: bool,
     /// Whether anything ever came from it.
     pub heard: bool,

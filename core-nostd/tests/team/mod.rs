@@ -9,7 +9,7 @@ use std::time::Duration;
 
 use p2psp_core::wire::{self, Envelope, MAX_DATAGRAM_BYTES, Message};
 use p2psp_core::{
-    ChunkNumber, Instant, Key, Lan, Node, NodeId, Peer, PeerEvent, Playout, Role, Splitter,
+    ChunkNumber, Instant, Key, Lan, Node, NodeId, Peer, PeerEvent, Playout, Role, Rules, Splitter,
     SplitterConfig, SplitterEvent, SplitterStorage, Storage, TeamId,
 };
 
@@ -195,7 +195,8 @@ impl Team {
         let (now, at) = (self.now, self.members[index].endpoint);
         let splitter_endpoint = self.splitter_endpoint;
         let mut splitter = Splitter::new(self.splitter.memory());
-        let admission = splitter.admit(now, at, role, true).expect("admitted");
+        let rules = if self.members[index].lan.is_some() { Rules::Ims } else { Rules::Dbs };
+        let admission = splitter.admit(now, at, role, rules, true).expect("admitted");
         let welcome = splitter.welcome(&admission, 0, "audio/mpeg", "");
         let mut peer = Peer::new(self.members[index].storage.memory());
         peer.join(now, splitter_endpoint, TEAM, &welcome).expect("fits");

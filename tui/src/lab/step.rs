@@ -2,7 +2,7 @@
 //! it sends, says and plays because of it.
 
 use p2psp_core::wire::Acquaintance;
-use p2psp_core::{Departure, Node, Peer, PeerEvent, Phase, Playout, SplitterEvent};
+use p2psp_core::{Departure, Node, Peer, PeerEvent, Phase, Playout, Rules, SplitterEvent};
 
 use super::journal::{Effect, End, Event, EventKind, Outcome};
 use super::lans::node_at;
@@ -228,7 +228,9 @@ impl Lab {
         let mut refusal = None;
         let mut splitter = self.splitter.splitter();
         let reached = !self.air.links.are_parted(node, SPLITTER);
-        match reached.then(|| splitter.admit(now, self.air.lans.endpoint(node), role, true)) {
+        let lans = &self.air.lans;
+        let rules = if lans.lan(node).is_some() { Rules::Ims } else { Rules::Dbs };
+        match reached.then(|| splitter.admit(now, lans.endpoint(node), role, rules, true)) {
             Some(Ok(admission)) => {
                 let list: Vec<Acquaintance> = splitter.list(&admission).collect();
                 member.invitation = Some(Box::new(Invitation { admission, list }));
