@@ -19,7 +19,8 @@
 //! [`SplitterMemory`]). All state is in there, so that a copy of the storage
 //! is a copy of the node.
 //!
-//! Comments cite the sections of PROTOCOL.md as (5.4).
+//! Comments cite the sections of `PROTOCOL.md`, which stands beside this crate's
+//! sources, as (5.4).
 #![no_std]
 #![forbid(unsafe_code)]
 
