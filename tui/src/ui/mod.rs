@@ -15,6 +15,8 @@ mod save;
 mod scene;
 pub mod svg;
 mod terminal;
+#[cfg(test)]
+mod tests;
 mod theme;
 
 use std::path::Path;
