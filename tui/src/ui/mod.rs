@@ -26,6 +26,7 @@ use std::sync::mpsc::{RecvTimeoutError, TryRecvError, channel};
 use std::time::{Duration, Instant};
 
 use ratatui::crossterm::event::{self, Event};
+use ratatui::crossterm::style::force_color_output;
 
 use crate::net::Stopper;
 use crate::observe::Observer;
@@ -139,6 +140,8 @@ fn show(
     ended: &dyn Fn() -> bool,
 ) -> Result<(), String> {
     let mut app = App::new(Theme::from_env(options.color, options.ascii));
+    // The theme has decided; crossterm would look at NO_COLOR once more.
+    force_color_output(true);
     let started = Instant::now();
     let mut drawn: Option<Instant> = None;
     while !ended() && terminal::is_taken() {
