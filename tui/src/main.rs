@@ -2,13 +2,13 @@
 
 mod cli;
 
-use std::io::{BufWriter, IsTerminal, stdout};
+use std::io::{BufWriter, IsTerminal, Write, stdout};
 use std::process::ExitCode;
 use std::time::Duration;
 
 use clap::error::ErrorKind;
 use clap::{CommandFactory, Parser};
-use cli::{Cli, Command, PeerArgs, SimArgs, Verb};
+use cli::{Cli, Command, Common, PeerArgs, SimArgs, Verb};
 use p2psp_core::Role;
 use p2psp_tui::lab::sim::{self, SimFailure};
 use p2psp_tui::net::{Stop, Stopper, demo, peer, splitter};
@@ -25,12 +25,15 @@ fn main() -> ExitCode {
         None => Command::Demo(cli.demo),
         Some(Verb::Live(command)) => command,
         Some(Verb::Sim(args)) => return simulate(args),
+        Some(Verb::Completions { shell }) => return written(completions(shell)),
+        Some(Verb::Man) => return written(manual()),
     };
     let mode = mode_of(&command);
     let observer = Observer::new(mode);
     let (stopper, stop) = Stopper::new();
     let result = if mode == Mode::Screen {
-        ui::run_with(observer.clone(), stopper, move |observer, stopper| {
+        let options = common_of(&command).screen();
+        ui::run_with(options, observer.clone(), stopper, move |observer, stopper| {
             run(command, observer, stopper, stop)
         })
     } else {
@@ -60,12 +63,51 @@ fn simulate(args: SimArgs) -> ExitCode {
     code
 }
 
+fn completions(shell: clap_complete::Shell) -> Vec<u8> {
+    let mut script = Vec::new();
+    clap_complete::generate(shell, &mut Cli::command(), "p2psp-tui", &mut script);
+    script
+}
+
+/// The program's manual page, and those of its commands after it.
+fn manual() -> Vec<u8> {
+    let mut command = Cli::command();
+    command.build();
+    let mut pages = Vec::new();
+    let commands = command.get_subcommands().filter(|command| command.get_name() != "help");
+    for command in std::iter::once(&command).chain(commands) {
+        let rendered = clap_mangen::Man::new(command.clone()).render(&mut pages);
+        debug_assert!(rendered.is_ok(), "memory takes everything");
+    }
+    pages
+}
+
+/// Writes to standard output; a reader who has enough is no failure.
+fn written(text: Vec<u8>) -> ExitCode {
+    match stdout().write_all(&text) {
+        Err(error) if error.kind() != std::io::ErrorKind::BrokenPipe => {
+            eprintln!("p2psp-tui: can't write to standard output ({error})");
+            ExitCode::FAILURE
+        }
+        _ => ExitCode::SUCCESS,
+    }
+}
+
+fn common_of(command: &Command) -> &Common {
+    match command {
+        Command::Demo(args) => &args.common,
+        Command::Splitter(args) => &args.common,
+        Command::Peer(args) => &args.common,
+        Command::Monitor(args) => &args.peer.common,
+    }
+}
+
 fn mode_of(command: &Command) -> Mode {
-    let (common, stream_on_stdout) = match command {
-        Command::Demo(args) => (&args.common, false),
-        Command::Splitter(args) => (&args.common, false),
-        Command::Peer(args) => (&args.common, args.writes_to_stdout()),
-        Command::Monitor(args) => (&args.peer.common, args.peer.writes_to_stdout()),
+    let common = common_of(command);
+    let stream_on_stdout = match command {
+        Command::Demo(_) | Command::Splitter(_) => false,
+        Command::Peer(args) => args.writes_to_stdout(),
+        Command::Monitor(args) => args.peer.writes_to_stdout(),
     };
     if common.json && stream_on_stdout {
         let message = "--json and --out - both want standard output; write the stream to a file";
@@ -86,12 +128,7 @@ fn run(command: Command, observer: Observer, stopper: Stopper, stop: Stop) -> Re
         .build()
         .map_err(|error| format!("can't start: {error}"))?;
     let result = runtime.block_on(async {
-        let run_for = match &command {
-            Command::Demo(args) => args.common.run_for,
-            Command::Splitter(args) => args.common.run_for,
-            Command::Peer(args) => args.common.run_for,
-            Command::Monitor(args) => args.peer.common.run_for,
-        };
+        let run_for = common_of(&command).run_for;
         tokio::spawn(stop_when_told(stopper, run_for));
         perform(command, observer, stop).await
     });
@@ -155,6 +192,6 @@ async fn stop_when_told(stopper: Stopper, run_for: Option<Duration>) {
         _ = interrupt.recv() => {}
         _ = terminate.recv() => {}
     }
-    ui::restore();
+    ui::give_back();
     std::process::exit(1);
 }
