@@ -12,7 +12,7 @@ use p2psp_tui::lab::sim::SimOptions;
 use p2psp_tui::lab::sweep::{DEFAULT_SEEDS, Sweep};
 use p2psp_tui::net::peer::{Output, PeerOptions, PlayerPort};
 use p2psp_tui::net::splitter::SplitterOptions;
-use p2psp_tui::source::SourceSpec;
+use p2psp_tui::source::{Playlist, SourceSpec, names_several};
 
 /// Where splitters listen and peers look for them unless told otherwise.
 const DEFAULT_PORT: u16 = 8001;
@@ -45,6 +45,8 @@ pub enum Verb {
     Live(Command),
     /// Play a team in virtual time, without a screen, and report
     Sim(SimArgs),
+    /// List the stations that announce themselves on this network
+    Stations(StationsArgs),
 }
 
 /// The commands that run on real sockets.
@@ -58,6 +60,18 @@ pub enum Command {
     Peer(PeerArgs),
     /// Join a team as a peer that complains about lost chunks
     Monitor(MonitorArgs),
+}
+
+impl Command {
+    /// What every command takes.
+    pub fn common(&self) -> &Common {
+        match self {
+            Command::Demo(args) => &args.common,
+            Command::Splitter(args) => &args.common,
+            Command::Peer(args) => &args.common,
+            Command::Monitor(args) => &args.peer.common,
+        }
+    }
 }
 
 /// What every command takes.
@@ -93,9 +107,19 @@ pub struct DemoArgs {
 /// `splitter`
 #[derive(Debug, Args)]
 pub struct SplitterArgs {
-    /// The stream: http://host:port/mount, a file, - (standard input) or music
-    #[arg(long, value_name = "SRC")]
-    pub source: SourceSpec,
+    /// The stream: http://host:port/mount, files, a directory, an M3U, -
+    /// (standard input) or music
+    #[arg(long, value_name = "SRC", required = true, num_args = 1..)]
+    pub source: Vec<SourceSpec>,
+    /// What the station is called, instead of what its source is called
+    #[arg(long, value_name = "NAME")]
+    pub name: Option<String>,
+    /// Play the files in a random order (--seed makes it the same again)
+    #[arg(long)]
+    pub shuffle: bool,
+    /// Play the files again and again
+    #[arg(long = "loop")]
+    pub repeat: bool,
     /// Where peers join (TCP and UDP)
     #[arg(long, value_name = "ADDR", default_value_t = SocketAddr::from((Ipv4Addr::UNSPECIFIED, DEFAULT_PORT)))]
     pub listen: SocketAddr,
@@ -118,6 +142,9 @@ pub struct SplitterArgs {
     #[arg(long, value_name = "KBIT",
           value_parser = clap::value_parser!(u64).range(1..=100_000_000))]
     pub rate: Option<u64>,
+    /// Do not announce the station on the local network
+    #[arg(long)]
+    pub no_discovery: bool,
     /// Run no monitor in this process
     #[arg(long)]
     pub no_monitor: bool,
@@ -135,9 +162,10 @@ pub struct SplitterArgs {
 /// `peer`
 #[derive(Debug, Args)]
 pub struct PeerArgs {
-    /// The splitter: host:port, or host
+    /// The splitter: host:port, a host, or the name of a station on this
+    /// network; without: the only station there is
     #[arg(value_name = "SPLITTER")]
-    pub splitter: String,
+    pub splitter: Option<String>,
     /// Where to serve players over HTTP, or none
     #[arg(long, value_name = "ADDR|none", default_value = "127.0.0.1:9999", value_parser = player)]
     pub player: PlayerPort,
@@ -161,6 +189,27 @@ pub struct MonitorArgs {
     /// The splitter's --monitor-key
     #[arg(long, value_name = "KEY", value_parser = monitor_key)]
     pub key: Option<String>,
+}
+
+/// `stations`
+#[derive(Debug, Args)]
+pub struct StationsArgs {
+    /// How long to look, in seconds
+    #[arg(long = "for", value_name = "SECONDS", default_value = "3", value_parser = seconds)]
+    pub run_for: Duration,
+    /// One JSON object a line, as stations come and go
+    #[arg(long)]
+    pub json: bool,
+}
+
+/// How a splitter was named.
+pub enum StationName<'a> {
+    /// Not at all.
+    Any,
+    /// By what may be a station or a host.
+    Named(&'a str),
+    /// By an address, or what looks like one.
+    Address,
 }
 
 /// `sim`
@@ -224,9 +273,14 @@ impl SimArgs {
 
 impl SplitterArgs {
     /// What the splitter is to do.
-    pub fn options(self) -> SplitterOptions {
-        SplitterOptions {
-            source: self.source,
+    ///
+    /// # Errors
+    ///
+    /// One line that says what is wrong with the source.
+    pub fn options(self) -> Result<SplitterOptions, String> {
+        Ok(SplitterOptions {
+            source: self.source()?,
+            name: self.name,
             rate_kbit: self.rate,
             listen: self.listen,
             chunk_bytes: self.chunk_size,
@@ -235,9 +289,45 @@ impl SplitterArgs {
             max_team: self.max_team,
             monitor_key: self.monitor_key,
             own_monitor: !self.no_monitor,
+            announce: !self.no_discovery,
             seed: self.common.seed,
             first_chunk: self.first_chunk,
+        })
+    }
+
+    /// The one source, or all files as one.
+    fn source(&self) -> Result<SourceSpec, String> {
+        let mut paths = Vec::new();
+        for source in &self.source {
+            match source {
+                SourceSpec::File(path) => paths.push(path.clone()),
+                other if self.source.len() > 1 => {
+                    return Err(format!(
+                        "{other} can't be combined with others: only files, directories and \
+                         playlists can follow one another"
+                    ));
+                }
+                other if self.shuffle || self.repeat => {
+                    return Err(format!(
+                        "--shuffle and --loop are for files, directories and playlists, not for \
+                         {other}"
+                    ));
+                }
+                other => return Ok(other.clone()),
+            }
         }
+        if let [path] = &paths[..]
+            && !(self.shuffle || self.repeat || names_several(path))
+        {
+            return Ok(SourceSpec::File(path.clone()));
+        }
+        let mut playlist = Playlist::gather(&paths).map_err(|error| error.to_string())?;
+        playlist.repeat = self.repeat;
+        if self.shuffle {
+            let seed = self.common.seed.map_or_else(getrandom::u64, Ok);
+            playlist.shuffle = Some(seed.map_err(|_| "give --shuffle a --seed NUMBER".to_owned())?);
+        }
+        Ok(SourceSpec::Files(playlist))
     }
 }
 
@@ -246,6 +336,7 @@ impl DemoArgs {
     pub fn options(&self) -> SplitterOptions {
         SplitterOptions {
             source: SourceSpec::Music,
+            name: None,
             rate_kbit: None,
             listen: SocketAddr::from((Ipv4Addr::LOCALHOST, 0)),
             chunk_bytes: 1024,
@@ -254,6 +345,7 @@ impl DemoArgs {
             max_team: 128,
             monitor_key: None,
             own_monitor: true,
+            announce: false,
             seed: self.common.seed,
             first_chunk: 0,
         }
@@ -271,21 +363,38 @@ impl PeerArgs {
         self.out.as_deref().is_some_and(|path| path.as_os_str() == "-")
     }
 
+    /// How the splitter was named.
+    pub fn station_name(&self) -> StationName<'_> {
+        match self.splitter.as_deref() {
+            None => StationName::Any,
+            Some(text) if text.contains(':') || text.parse::<std::net::IpAddr>().is_ok() => {
+                StationName::Address
+            }
+            Some("") => StationName::Address,
+            Some(text) => StationName::Named(text),
+        }
+    }
+
     /// Looks up the splitter.
     ///
     /// # Errors
     ///
     /// One line that says what is wrong.
     pub async fn resolve(&self) -> Result<SocketAddr, String> {
-        let text = &self.splitter;
+        let text = self.splitter.as_deref().unwrap_or("");
         let with_port = match text.rsplit_once(':') {
-            Some((host, port)) if !host.is_empty() && port.parse::<u16>().is_ok() => text.clone(),
+            Some((host, port)) if !host.is_empty() && port.parse::<u16>().is_ok() => {
+                text.to_owned()
+            }
             None if !text.is_empty() => format!("{text}:{DEFAULT_PORT}"),
             _ => return Err(format!("{text:?} is no host:port; write for example 10.0.0.7:8001")),
         };
-        let mut found = tokio::net::lookup_host(&with_port)
-            .await
-            .map_err(|error| format!("unknown host {text} ({error}): check the name"))?;
+        let mut found = tokio::net::lookup_host(&with_port).await.map_err(|error| {
+            format!(
+                "{text} is neither a station on this network nor a host ({error}): check the \
+                     name, or see p2psp-tui stations"
+            )
+        })?;
         let same_family = |addr: &SocketAddr| addr.is_ipv4() == self.bind.is_ipv4();
         found.find(same_family).ok_or_else(|| {
             format!("{text} has no address of the kind of --bind {}: choose another", self.bind)
@@ -370,7 +479,7 @@ mod tests {
     fn defaults_are_as_documented() {
         let cli = Cli::parse_from(["p2psp-tui", "splitter", "--source", "music"]);
         let Some(Verb::Live(Command::Splitter(args))) = cli.command else { panic!("a splitter") };
-        let options = args.options();
+        let options = args.options().expect("a source");
         assert_eq!(options.listen.to_string(), "0.0.0.0:8001");
         assert_eq!((options.chunk_bytes, options.max_team), (1024, 128));
         assert_eq!((options.latency, options.buffer_chunks), (Duration::from_secs(2), None));

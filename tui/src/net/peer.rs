@@ -1,13 +1,16 @@
 //! A peer or monitor on real sockets: joins, gathers, forwards, plays to its
 //! players and, when its splitter is lost, joins again (PROTOCOL.md 3 to 8.1).
 
+use std::collections::VecDeque;
 use std::fmt;
 use std::io;
 use std::net::SocketAddr;
 use std::path::PathBuf;
 use std::time::Duration;
 
-use p2psp_core::{Departure, JoinError, Node, PeerEvent, PeerStats, Phase, Playout, Role};
+use p2psp_core::{
+    ChunkNumber, Departure, JoinError, Node, PeerEvent, PeerStats, Phase, Playout, Role, Title,
+};
 use tokio::net::TcpListener;
 use tokio::task::{JoinHandle, yield_now};
 use tokio::time::{MissedTickBehavior, interval, sleep, sleep_until, timeout};
@@ -31,6 +34,8 @@ const RECEIVE_ROUNDS: usize = 4;
 const PLAYERS_PATIENCE: Duration = Duration::from_secs(3);
 /// Ports tried for [`PlayerPort::Near`].
 const NEAR_PORTS: u16 = 100;
+/// Titles that wait for their chunk; one more pushes out the oldest.
+const MAX_TITLES: usize = 16;
 /// The name of a peer that has not joined yet.
 const UNNAMED: &str = "P?";
 /// Bounds of what is kept of the played stream, for players that lag and as a
@@ -143,6 +148,7 @@ pub async fn run(
         stream: StreamInfo::default(),
         storage: PeerStorage::for_team(&joined.welcome),
         splitter: options.splitter,
+        titles: VecDeque::new(),
         former: PeerStats::default(),
         rates: <[Rate; 2]>::default(),
         last_stats: None,
@@ -289,6 +295,8 @@ struct Life {
     /// Whether anybody can listen to what is played.
     heard: bool,
     storage: PeerStorage,
+    /// Titles of chunks that are yet to be played.
+    titles: VecDeque<Title>,
     /// What was counted in earlier memberships.
     former: PeerStats,
     rates: [Rate; 2],
@@ -305,8 +313,12 @@ impl Life {
         self.storage = PeerStorage::for_team(&joined.welcome);
         self.splitter = joined.splitter;
         self.name = joined.welcome.id.to_string();
-        self.stream =
-            StreamInfo { name: joined.name.clone(), content_type: joined.content_type.clone() };
+        self.stream = StreamInfo {
+            name: joined.name.clone(),
+            content_type: joined.content_type.clone(),
+            title: std::mem::take(&mut self.stream.title),
+        };
+        self.titles.clear();
         let now = self.clock.now();
         let mut peer = self.storage.peer();
         peer.join(now, joined.splitter, joined.team, &joined.welcome)?;
@@ -401,7 +413,15 @@ impl Life {
         self.play(not_started);
         let mut peer = self.storage.peer();
         while let Some(event) = peer.poll_event() {
-            events.push(event);
+            match event {
+                PeerEvent::Title { .. } => {
+                    if self.titles.len() == MAX_TITLES {
+                        self.titles.pop_front();
+                    }
+                    self.titles.extend(peer.title().cloned());
+                }
+                event => events.push(event),
+            }
         }
     }
 
@@ -411,12 +431,22 @@ impl Life {
         loop {
             match peer.next_chunk() {
                 Playout::NotYet => return,
-                Playout::Chunk { .. } if !self.heard => {}
                 Playout::Chunk { number, payload } => {
-                    if let Some(stream) = not_started.take() {
-                        self.hub.start(stream, u64::from(number.get()) * chunk_bytes);
+                    let title = due_title(&mut self.titles, number);
+                    if self.heard {
+                        if let Some(stream) = not_started.take() {
+                            self.hub.start(stream, u64::from(number.get()) * chunk_bytes);
+                        }
+                        if let Some(title) = &title {
+                            self.hub.entitle(title.text());
+                        }
+                        self.hub.write(payload);
                     }
-                    self.hub.write(payload);
+                    if let Some(title) = title.filter(|new| new.text() != self.stream.title) {
+                        self.stream.title = title.text().to_owned();
+                        let (title, chunk) = (self.stream.title.clone(), title.from().get());
+                        self.observer.report(&self.name, &Event::Title { title, chunk });
+                    }
                 }
                 Playout::Lost { number, chunks } => {
                     self.hub.gap(u64::from(chunks) * chunk_bytes);
@@ -438,6 +468,8 @@ impl Life {
             PeerEvent::NeighbourLeft { id, reason } => {
                 report(Event::Left { peer: name(id), reason: reason.to_string() });
             }
+            // Kept until its chunk is played.
+            PeerEvent::Title { .. } => {}
             PeerEvent::Playing { first } => report(Event::Playing { first: first.get() }),
             PeerEvent::Left { .. } => {
                 let reason = if told_to_stop { "goodbye" } else { "ended" };
@@ -558,6 +590,15 @@ fn summary(stats: &PeerStats) -> PeerSummary {
         chunks_sent: stats.chunks_sent,
         rejected: stats.rejects.total(),
     }
+}
+
+/// The title that begins with this chunk or began since the one before.
+fn due_title(titles: &mut VecDeque<Title>, chunk: ChunkNumber) -> Option<Title> {
+    let mut due = None;
+    while titles.front().is_some_and(|title| !chunk.is_before(title.from())) {
+        due = titles.pop_front();
+    }
+    due
 }
 
 /// Waits until the output fails; for ever if it does not.

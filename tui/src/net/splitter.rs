@@ -14,7 +14,7 @@ use p2psp_core::{
 };
 use tokio::net::TcpListener;
 use tokio::sync::{mpsc, oneshot};
-use tokio::task::{JoinHandle, yield_now};
+use tokio::task::{JoinHandle, spawn_blocking, yield_now};
 use tokio::time::{MissedTickBehavior, interval, sleep_until, timeout};
 
 use super::join::{self, Request};
@@ -27,6 +27,7 @@ use crate::observe::{
     SplitterSummary, StreamInfo,
 };
 use crate::source::{self, Source, SourceError, SourceItem, SourceOptions, SourceSpec};
+use crate::stations::{Announced, Announcement};
 
 /// The rate assumed where none can be told, in bytes a second.
 const ASSUMED_RATE: f64 = 16_000.0;
@@ -51,6 +52,8 @@ const MONITOR_PAUSE: Duration = Duration::from_secs(1);
 pub struct SplitterOptions {
     /// Where the stream comes from.
     pub source: SourceSpec,
+    /// What the stream is called, instead of what its source is called.
+    pub name: Option<String>,
     /// A rate that overrides what the media says, in kbit/s.
     pub rate_kbit: Option<u64>,
     /// Where peers join: TCP and UDP.
@@ -67,6 +70,8 @@ pub struct SplitterOptions {
     pub monitor_key: Option<String>,
     /// Whether to run a monitor in this process.
     pub own_monitor: bool,
+    /// Whether to announce the station on the local network.
+    pub announce: bool,
     /// Seed of the team's id and keys; random without.
     pub seed: Option<u64>,
     /// Number of the first chunk.
@@ -140,8 +145,9 @@ pub async fn run(
         }
     };
     let stream = StreamInfo {
-        name: shortened(source.info().name.as_deref().unwrap_or("")),
+        name: station_name(options.name.as_deref().or(source.info().name.as_deref())),
         content_type: shortened(&source.info().content_type),
+        title: String::new(),
     };
     let monitor_key = match &options.monitor_key {
         Some(key) => key.clone().into_bytes(),
@@ -169,9 +175,13 @@ pub async fn run(
     if let Some(ready) = ready {
         let _ = ready.send(addr);
     }
+    let announcement = task.announce(source.info().rate_bytes_per_s);
     let monitor = task.options.own_monitor.then(|| task.spawn_monitor());
     let result = task.serve(source, requests, &mut stop).await;
     server.abort();
+    if let Some(announcement) = announcement {
+        let _ = spawn_blocking(|| announcement.withdraw()).await;
+    }
     if let Some((stopper, monitor)) = monitor {
         stopper.stop();
         let _ = timeout(MONITOR_PATIENCE, monitor).await;
@@ -261,6 +271,11 @@ fn host_address(bound: SocketAddr) -> Option<IpAddr> {
     (!ip.is_loopback() && !ip.is_unspecified()).then_some(ip)
 }
 
+/// What the stream is called, in one line.
+fn station_name(name: Option<&str>) -> String {
+    shortened(name.unwrap_or("").replace(char::is_control, " ").trim())
+}
+
 /// As long as a welcome allows.
 fn shortened(text: &str) -> String {
     let mut end = text.len().min(MAX_TEXT_BYTES);
@@ -332,6 +347,8 @@ impl Task {
                         self.unsent.extend_from_slice(&bytes);
                         self.cut().await;
                     }
+                    Ok(SourceItem::Title(title)) => self.entitle(title),
+                    Ok(SourceItem::Skipped { reason }) => self.warn(reason),
                     Ok(SourceItem::Down { reason }) => self.source("down", reason),
                     Ok(SourceItem::Up) => self.source("up", String::new()),
                     Ok(SourceItem::Ended) => {
@@ -417,7 +434,7 @@ impl Task {
         let mut splitter = self.storage.splitter();
         let frames = match splitter.admit(now, endpoint, request.role, trusted) {
             Ok(admission) => {
-                let StreamInfo { name, content_type } = &self.stream;
+                let StreamInfo { name, content_type, .. } = &self.stream;
                 let len = u32::try_from(header.len()).unwrap_or(u32::MAX);
                 let welcome = splitter.welcome(&admission, len, content_type, name);
                 let team = splitter.config().team;
@@ -450,6 +467,14 @@ impl Task {
         self.report(Event::Source { state, detail });
     }
 
+    /// Tells the team what comes next (2.6).
+    fn entitle(&mut self, title: String) {
+        if let Ok(chunk) = self.storage.splitter().set_title(&title) {
+            self.stream.title.clone_from(&title);
+            self.report(Event::Title { title, chunk: chunk.get() });
+        }
+    }
+
     /// Reports what happened; whether the splitter has stopped.
     fn tell_events(&mut self) -> bool {
         let mut stopped = false;
@@ -478,6 +503,24 @@ impl Task {
         }
         self.outgrown = outgrown;
         stopped
+    }
+
+    /// Announces the station on the local network.
+    fn announce(&mut self, rate_bytes_per_s: Option<f64>) -> Option<Announcement> {
+        if !self.options.announce {
+            return None;
+        }
+        let announced = Announced {
+            team: self.storage.splitter().config().team,
+            addr: self.addr,
+            name: &self.stream.name,
+            content_type: &self.stream.content_type,
+            rate_bytes_per_s,
+        };
+        Announcement::new(&announced).unwrap_or_else(|error| {
+            self.warn(format!("the station can't be announced on this network: {error}"));
+            None
+        })
     }
 
     /// Starts a monitor in this process; if it fails it is started again.

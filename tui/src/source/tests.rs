@@ -283,6 +283,7 @@ async fn dropped_futures_lose_nothing() {
         tokio::select! {
             biased;
             item = source.next() => match item.expect("no error") {
+                SourceItem::Title(_) | SourceItem::Skipped { .. } => {}
                 SourceItem::Data(bytes) => all.extend(bytes),
                 SourceItem::Up => ups += 1,
                 SourceItem::Down { .. } => downs += 1,

@@ -298,7 +298,11 @@ mod tests {
             player: Some(SocketAddr::from(([127, 0, 0, 1], 9999))),
             players: 1,
             players_dropped: 0,
-            stream: StreamInfo { name: "Radio".into(), content_type: "audio/mpeg".into() },
+            stream: StreamInfo {
+                name: "Radio".into(),
+                content_type: "audio/mpeg".into(),
+                title: String::new(),
+            },
             buffer: BufferFill { buffer_chunks: 32, buffer_filled: 16, next_chunk: 100 },
             counts: PeerSummary {
                 chunks_received: 116,
@@ -322,7 +326,11 @@ mod tests {
             addr: SocketAddr::from(([10, 0, 0, 1], 8001)),
             source: "music".into(),
             source_state: "up",
-            stream: StreamInfo { name: "Radio".into(), content_type: "audio/mpeg".into() },
+            stream: StreamInfo {
+                name: "Radio".into(),
+                content_type: "audio/mpeg".into(),
+                title: String::new(),
+            },
             chunk_bytes: 1024,
             buffer_chunks: 32,
             max_team: 128,
