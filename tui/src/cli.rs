@@ -215,8 +215,8 @@ pub enum StationName<'a> {
 /// `sim`
 #[derive(Debug, Args)]
 pub struct SimArgs {
-    /// A scenario built in (figures, join-storm, churn, lossy, selfish,
-    /// buffer, big)
+    /// A scenario built in (figures, join-storm, churn, lossy, selfish, lan,
+    /// mixed, buffer, big)
     /// or a TOML file; without: a full mesh
     #[arg(value_name = "SCENARIO")]
     pub scenario: Option<String>,

@@ -17,8 +17,10 @@ pub struct NeighbourView {
     pub id: Option<NodeId>,
     /// Its endpoint.
     pub endpoint: SocketAddr,
-    /// Whether it is in `forward[self]`.
+    /// Whether it is served: it is in `forward[self]`, or the group is (9).
     pub served: bool,
+    /// Whether it is in the peer's subnet and both play by IMS (9.1).
+    pub lan: bool,
     /// Whether anything ever came from it.
     pub heard: bool,
     /// Chunks it originated, less rounds (8.2).
@@ -78,12 +80,13 @@ impl Peer<'_> {
 
     /// Its neighbours, in table order.
     pub fn neighbours(&self) -> impl Iterator<Item = NeighbourView> + '_ {
-        self.neighbours.iter().filter(|(place, ..)| *place != MYSELF).map(
+        self.neighbours.iter().filter(|(place, ..)| self.is_neighbour(*place)).map(
             |(place, endpoint, neighbour)| NeighbourView {
                 place,
                 id: neighbour.id,
                 endpoint,
-                served: self.sets.contains(sets::FORWARD_SELF, place),
+                served: self.serves(place),
+                lan: neighbour.reach.lan,
                 heard: neighbour.heard.is_some(),
                 activity: neighbour.activity,
                 received: neighbour.received,

@@ -19,7 +19,7 @@ pub use view::MemberView;
 
 use crate::buffer::NOBODY;
 use crate::endpoints::{Endpoints, Entry};
-use crate::node::{Departure, Node, NodeId, Reject, Role, Transmit};
+use crate::node::{Departure, Node, NodeId, Reject, Role, Rules, Transmit};
 use crate::time::{Instant, earlier};
 use crate::wire::{self, Message, Refusal, Welcome};
 use crate::{BadTitle, ChunkNumber, Tag, Title};
@@ -83,7 +83,8 @@ impl<'s> Splitter<'s> {
     }
 
     /// Takes in a joiner's request (3.1): who it is and what it gets to know.
-    /// `endpoint` is the address of its connection with the port it named.
+    /// `endpoint` is the address of its connection with the port it named;
+    /// `rules` are those by which it will play.
     ///
     /// # Errors
     ///
@@ -93,6 +94,7 @@ impl<'s> Splitter<'s> {
         now: Instant,
         endpoint: SocketAddr,
         role: Role,
+        rules: Rules,
         trusted: bool,
     ) -> Result<Admission, Refusal> {
         if self.core.stopping {
@@ -107,7 +109,7 @@ impl<'s> Splitter<'s> {
         let id = NodeId { role, number: self.core.next_number };
         self.core.next_number += 1;
         let key = self.core.config.key.of_member(endpoint, id.number);
-        self.core.remember_joining(Joining { endpoint, id, since: now });
+        self.core.remember_joining(Joining { endpoint, id, rules, since: now });
         Ok(Admission { id, endpoint, key })
     }
 
@@ -124,6 +126,7 @@ impl<'s> Splitter<'s> {
             id: admission.id,
             you: admission.endpoint,
             key: admission.key,
+            group_tag: self.core.config.key.group_tag(),
             chunk_bytes: self.core.config.chunk_bytes,
             buffer_chunks: self.core.config.buffer_chunks,
             max_team: self.core.config.max_team,
@@ -146,20 +149,21 @@ impl<'s> Splitter<'s> {
             let (endpoint, member) = self.members.get(place)?;
             let mut joining = self.core.joining.iter().filter(earlier);
             let again = joining.find(|joining| joining.endpoint == endpoint);
-            Some((endpoint, again.map_or(member.id, |joining| joining.id)))
+            let member = (member.id, member.rules);
+            Some((endpoint, again.map_or(member, |joining| (joining.id, joining.rules))))
         });
         let joining = self.core.joining.iter().filter(earlier);
         let joining = joining
             .filter(|joining| self.members.find(joining.endpoint).is_none())
-            .map(|joining| (joining.endpoint, joining.id));
+            .map(|joining| (joining.endpoint, (joining.id, joining.rules)));
         let room = usize::from(self.core.config.max_team) - 1;
         members
             .chain(joining)
             .filter(|(endpoint, _)| *endpoint != admission.endpoint)
             .take(room)
-            .map(|(endpoint, id)| {
+            .map(|(endpoint, (id, rules))| {
                 let key = self.core.config.key.of_member(endpoint, id.number);
-                wire::Acquaintance { id, endpoint, tag: key.tag(admission.endpoint) }
+                wire::Acquaintance { id, endpoint, rules, tag: key.tag(admission.endpoint) }
             })
     }
 
@@ -244,7 +248,8 @@ impl<'s> Splitter<'s> {
     }
 
     /// Puts a joiner at the end of the team (3.5).
-    fn insert(&mut self, now: Instant, endpoint: SocketAddr, id: NodeId) -> Result<(), Reject> {
+    fn insert(&mut self, now: Instant, joining: Joining) -> Result<(), Reject> {
+        let Joining { endpoint, id, rules, .. } = joining;
         if let Some(earlier) = self.members.find(endpoint) {
             self.remove(earlier, Departure::Rejoined);
         }
@@ -256,7 +261,7 @@ impl<'s> Splitter<'s> {
         let size = self.members.len();
         let place = self
             .members
-            .insert(endpoint, Member::new(id, key.splitter_tag(), now))
+            .insert(endpoint, Member::new(id, rules, key.splitter_tag(), now))
             .map_err(|_| Reject::TableFull)?;
         self.order[size] = place as u16;
         self.core.stats.peers_max = self.core.stats.peers_max.max(size as u32 + 1);
@@ -359,8 +364,8 @@ impl<'s> Splitter<'s> {
             return Err(unproven);
         }
         let joining = self.core.take_joining(from, id);
-        if hello && joining && !self.core.stopping {
-            self.insert(now, from, id)?;
+        if let (true, Some(joining), false) = (hello, joining, self.core.stopping) {
+            self.insert(now, joining)?;
             self.core.reply(from, id, None);
             self.core.title_reply = self.members.find(from);
         } else {
@@ -452,7 +457,7 @@ impl<'s> Splitter<'s> {
                 let tag = self.core.config.key.of_member(endpoint, id.number).splitter_tag();
                 let message = match goodbye {
                     Some(reason) => Message::Goodbye { id, reason },
-                    None => Message::Hello { id, answer: false },
+                    None => Message::Hello { id, answer: false, rules: Rules::Dbs, unicast: false },
                 };
                 (tag, message)
             }

@@ -6,7 +6,7 @@ use core::time::Duration;
 use heapless::{Deque, Vec};
 
 use crate::endpoints::EndpointsState;
-use crate::node::{Departure, NodeId, RejectCounts, TeamId};
+use crate::node::{Departure, NodeId, RejectCounts, Rules, TeamId};
 use crate::{ChunkNumber, Instant, Key, Tag, Title};
 
 /// How often a splitter looks for silent members.
@@ -155,6 +155,7 @@ impl History {
 #[derive(Debug, Clone)]
 pub struct Member {
     pub(super) id: NodeId,
+    pub(super) rules: Rules,
     pub(super) tag: Tag,
     pub(super) joined: Instant,
     pub(super) heard: Instant,
@@ -169,9 +170,10 @@ pub struct Member {
 }
 
 impl Member {
-    pub(super) fn new(id: NodeId, tag: Tag, now: Instant) -> Member {
+    pub(super) fn new(id: NodeId, rules: Rules, tag: Tag, now: Instant) -> Member {
         Member {
             id,
+            rules,
             tag,
             joined: now,
             heard: now,
@@ -207,6 +209,7 @@ impl Member {
 pub(super) struct Joining {
     pub(super) endpoint: SocketAddr,
     pub(super) id: NodeId,
+    pub(super) rules: Rules,
     pub(super) since: Instant,
 }
 
@@ -315,9 +318,9 @@ impl SplitterCore {
         let _ = self.joining.push(joining);
     }
 
-    pub(super) fn take_joining(&mut self, endpoint: SocketAddr, id: NodeId) -> bool {
+    pub(super) fn take_joining(&mut self, endpoint: SocketAddr, id: NodeId) -> Option<Joining> {
         let place = self.joining.iter().position(|one| one.endpoint == endpoint && one.id == id);
-        place.map(|place| self.joining.remove(place)).is_some()
+        place.map(|place| self.joining.remove(place))
     }
 
     pub(super) fn forget_joining(&mut self, now: Instant) {

@@ -9,7 +9,8 @@ use std::path::PathBuf;
 use std::time::Duration;
 
 use p2psp_core::{
-    ChunkNumber, Departure, JoinError, Node, PeerEvent, PeerStats, Phase, Playout, Role, Title,
+    ChunkNumber, Departure, JoinError, Node, PeerEvent, PeerStats, Phase, Playout, Role, Rules,
+    Title,
 };
 use tokio::net::TcpListener;
 use tokio::task::{JoinHandle, yield_now};
@@ -207,7 +208,7 @@ async fn listen(player: PlayerPort) -> Result<Option<TcpListener>, PeerError> {
 
 async fn attempt(options: &PeerOptions, socket: &TeamSocket) -> Result<Joined, JoinFailure> {
     let port = socket.local_addr().map_or(0, |addr| addr.port());
-    join(options.splitter, port, options.role, &options.password).await
+    join(options.splitter, port, options.role, Rules::Dbs, &options.password).await
 }
 
 /// Joins for the first time: what can't be mended by waiting is an error.
@@ -467,6 +468,12 @@ impl Life {
             }
             PeerEvent::NeighbourLeft { id, reason } => {
                 report(Event::Left { peer: name(id), reason: reason.to_string() });
+            }
+            PeerEvent::MulticastSilent { id, endpoint } => {
+                report(Event::Multicast { state: "silent", peer: name(id), addr: Some(endpoint) })
+            }
+            PeerEvent::MulticastBack { id } => {
+                report(Event::Multicast { state: "back", peer: name(id), addr: None });
             }
             // Kept until its chunk is played.
             PeerEvent::Title { .. } => {}

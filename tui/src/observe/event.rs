@@ -76,6 +76,17 @@ pub enum Event {
         /// The first chunk with anything of it.
         chunk: u32,
     },
+    /// Whether a neighbour's multicast arrives (IMS): `silent`, and served by
+    /// unicast instead; `back`.
+    Multicast {
+        /// `silent` or `back`.
+        state: &'static str,
+        /// The neighbour's name.
+        peer: String,
+        /// Its endpoint, when silent.
+        #[serde(skip_serializing_if = "Option::is_none")]
+        addr: Option<SocketAddr>,
+    },
     /// Something that the user should know and may want to act upon.
     Warning {
         /// One line.
@@ -147,6 +158,12 @@ impl fmt::Display for Event {
             Event::Lost { chunk, count } => write!(f, "lost {count} chunks from {chunk} on"),
             Event::Title { title, .. } if title.is_empty() => f.write_str("no title"),
             Event::Title { title, .. } => write!(f, "title: {title}"),
+            Event::Multicast { addr: Some(addr), peer, .. } => write!(
+                f,
+                "multicast from {} ({peer}) does not arrive; served by unicast",
+                addr.ip()
+            ),
+            Event::Multicast { peer, .. } => write!(f, "multicast from {peer} arrives again"),
             Event::Warning { message } => write!(f, "warning: {message}"),
             Event::Stats(node) => node.fmt(f),
             Event::SplitterSummary(end) => write!(
