@@ -140,7 +140,7 @@ mod tests {
     fn titles_are_found_in_every_codec() {
         let block = comments(&["x", "title=Töne", "ARTIST=Wir", "TITLE=second"]);
         let ogg =
-            |name: &[u8], first: &[u8]| [page(first), page(&[name, &block[..]].concat())].concat();
+            |name: &[u8], first: &[u8]| [page(&[first, &[0; 20]].concat()), page(&[name, &block[..]].concat())].concat();
         for (name, first) in [
             (&b"\x03vorbis"[..], &b"\x01vorbis"[..]),
             (b"OpusTags", b"OpusHead"),

@@ -90,6 +90,9 @@ fn frame(
     ended: bool,
     out: &mut BytesMut,
 ) -> Option<usize> {
+    if ahead.len() < kind.header_bytes() {
+        return None;
+    }
     if !*synced {
         return match kind.confirm(ahead) {
             Confirmation::Yes => {
@@ -102,9 +105,6 @@ fn frame(
                 Some(next.map_or(ahead.len(), |next| next + 1))
             }
         };
-    }
-    if ahead.len() < kind.header_bytes() {
-        return None;
     }
     let Some(found) = kind.parse(ahead) else {
         *synced = false;

@@ -102,8 +102,8 @@ pub struct Source {
     /// Watches for headers that replace the first one.
     follower: Option<Scanner>,
     origin: Origin,
-    /// The title told last.
-    told: Option<String>,
+    /// The title told last, empty if none.
+    told: String,
     /// One that is to be told.
     title: Option<String>,
 }
@@ -176,7 +176,7 @@ impl Source {
             header,
             header_given_up,
             origin,
-            told: None,
+            told: String::new(),
             title,
         }
     }
@@ -190,9 +190,9 @@ impl Source {
     pub async fn next(&mut self) -> Result<SourceItem, SourceError> {
         loop {
             if let Some(title) = self.title.take()
-                && self.told.as_ref() != Some(&title)
+                && self.told != title
             {
-                self.told = Some(title.clone());
+                self.told.clone_from(&title);
                 return Ok(SourceItem::Title(title));
             }
             let item = match &mut self.origin {
