@@ -12,6 +12,7 @@ use p2psp_tui::lab::sim::SimOptions;
 use p2psp_tui::lab::sweep::{DEFAULT_SEEDS, Sweep};
 use p2psp_tui::net::peer::{Output, PeerOptions, PlayerPort};
 use p2psp_tui::net::splitter::SplitterOptions;
+use p2psp_tui::net::{LanOptions, RulesChoice};
 use p2psp_tui::source::{Playlist, SourceSpec, names_several};
 
 /// Where splitters listen and peers look for them unless told otherwise.
@@ -104,6 +105,45 @@ pub struct DemoArgs {
     pub common: Common,
 }
 
+/// How to play in the LAN.
+#[derive(Debug, Clone, Args)]
+pub struct LanArgs {
+    /// ims: one multicast packet serves all neighbours of the LAN; dbs: each
+    /// gets its own; auto: ims where the interface does multicast
+    #[arg(long, value_name = "RULES", default_value = "auto")]
+    rules: RulesArg,
+    /// The interface for multicast, by name or address (without: the one that
+    /// leads to the splitter)
+    #[arg(long, value_name = "NAME|ADDR")]
+    interface: Option<String>,
+    /// The multicast group (without: 224.0.0.1:1234, on IPv6 [ff02::1]:1234)
+    #[arg(long, value_name = "ADDR:PORT", value_parser = group)]
+    group: Option<SocketAddr>,
+}
+
+/// `--rules`
+#[derive(Debug, Clone, Copy, clap::ValueEnum)]
+enum RulesArg {
+    Auto,
+    Dbs,
+    Ims,
+}
+
+impl LanArgs {
+    /// What the user wants.
+    pub fn options(&self) -> LanOptions {
+        LanOptions {
+            rules: match self.rules {
+                RulesArg::Auto => RulesChoice::Auto,
+                RulesArg::Dbs => RulesChoice::Dbs,
+                RulesArg::Ims => RulesChoice::Ims,
+            },
+            interface: self.interface.clone(),
+            group: self.group,
+        }
+    }
+}
+
 /// `splitter`
 #[derive(Debug, Args)]
 pub struct SplitterArgs {
@@ -151,6 +191,9 @@ pub struct SplitterArgs {
     /// What monitors of other hosts must know (without: those of this host only)
     #[arg(long, value_name = "KEY", value_parser = monitor_key)]
     pub monitor_key: Option<String>,
+    /// How its own monitor plays.
+    #[command(flatten)]
+    pub lan: LanArgs,
     /// Number of the first chunk
     #[arg(long, hide = true, default_value_t = 0)]
     pub first_chunk: u32,
@@ -172,6 +215,9 @@ pub struct PeerArgs {
     /// Address of the socket for the team
     #[arg(long, value_name = "ADDR", default_value_t = SocketAddr::from((Ipv4Addr::UNSPECIFIED, 0)))]
     pub bind: SocketAddr,
+    /// How to play in the LAN.
+    #[command(flatten)]
+    pub lan: LanArgs,
     /// Write the stream to a file, too, or to standard output (-)
     #[arg(long, value_name = "FILE|-")]
     pub out: Option<PathBuf>,
@@ -278,6 +324,7 @@ impl SplitterArgs {
     ///
     /// One line that says what is wrong with the source.
     pub fn options(self) -> Result<SplitterOptions, String> {
+        self.lan.options().check(self.listen).map_err(|error| error.to_string())?;
         Ok(SplitterOptions {
             source: self.source()?,
             name: self.name,
@@ -289,6 +336,7 @@ impl SplitterArgs {
             max_team: self.max_team,
             monitor_key: self.monitor_key,
             own_monitor: !self.no_monitor,
+            lan: self.lan.options(),
             announce: !self.no_discovery,
             seed: self.common.seed,
             first_chunk: self.first_chunk,
@@ -345,6 +393,7 @@ impl DemoArgs {
             max_team: 128,
             monitor_key: None,
             own_monitor: true,
+            lan: LanOptions { rules: RulesChoice::Dbs, ..LanOptions::default() },
             announce: false,
             seed: self.common.seed,
             first_chunk: 0,
@@ -407,6 +456,7 @@ impl PeerArgs {
         PeerOptions {
             splitter,
             bind: self.bind,
+            lan: self.lan.options(),
             player: self.player,
             out: self.out.map(|path| if stdout { Output::Stdout } else { Output::File(path) }),
             role,
@@ -422,6 +472,16 @@ fn seconds(text: &str) -> Result<Duration, String> {
     } else {
         Err(format!("must be 0 to {MAX_SECONDS:.0} seconds"))
     }
+}
+
+fn group(text: &str) -> Result<SocketAddr, String> {
+    text.parse()
+        .ok()
+        .filter(|group: &SocketAddr| group.ip().is_multicast() && group.port() != 0)
+        .ok_or_else(|| {
+            "must be a multicast address and a port, such as 224.0.0.1:1234 or [ff02::1]:1234"
+                .to_owned()
+        })
 }
 
 fn share(text: &str) -> Result<f64, String> {

@@ -88,6 +88,7 @@ impl Job {
             Command::Peer(args) => (args, Role::Peer, String::new()),
             Command::Monitor(args) => (args.peer, Role::Monitor, args.key.unwrap_or_default()),
         };
+        args.lan.options().check(args.bind).map_err(|error| Failure::Usage(error.to_string()))?;
         let ask = mode == Mode::Screen && stdin().is_terminal();
         let splitter = match args.station_name() {
             StationName::Address => None,

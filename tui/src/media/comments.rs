@@ -139,8 +139,9 @@ mod tests {
     #[test]
     fn titles_are_found_in_every_codec() {
         let block = comments(&["x", "title=Töne", "ARTIST=Wir", "TITLE=second"]);
-        let ogg =
-            |name: &[u8], first: &[u8]| [page(&[first, &[0; 20]].concat()), page(&[name, &block[..]].concat())].concat();
+        let ogg = |name: &[u8], first: &[u8]| {
+            [page(&[first, &[0; 20]].concat()), page(&[name, &block[..]].concat())].concat()
+        };
         for (name, first) in [
             (&b"\x03vorbis"[..], &b"\x01vorbis"[..]),
             (b"OpusTags", b"OpusHead"),

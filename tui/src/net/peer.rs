@@ -9,8 +9,8 @@ use std::path::PathBuf;
 use std::time::Duration;
 
 use p2psp_core::{
-    ChunkNumber, Departure, JoinError, Node, PeerEvent, PeerStats, Phase, Playout, Role, Rules,
-    Title,
+    ChunkNumber, Departure, JoinError, Lan, Node, PeerEvent, PeerStats, Phase, Playout, Role,
+    Rules, Title,
 };
 use tokio::net::TcpListener;
 use tokio::task::{JoinHandle, yield_now};
@@ -19,7 +19,10 @@ use tokio::time::{MissedTickBehavior, interval, sleep, sleep_until, timeout};
 use super::pump::drain_transmits;
 use super::socket::Outbox;
 use super::storage::PeerStorage;
-use super::{Clock, JoinFailure, Joined, SNAPSHOT_INTERVAL, Stop, TeamSocket, join};
+use super::{
+    Clock, JoinFailure, Joined, LanError, LanOptions, RulesChoice, SNAPSHOT_INTERVAL, Stop,
+    TeamSocket, join,
+};
 use crate::media::Format;
 use crate::observe::{
     BufferFill, Event, Mode, NeighbourRow, NodeSnapshot, Observer, PeerSnapshot, PeerSummary, Rate,
@@ -70,6 +73,8 @@ pub struct PeerOptions {
     pub splitter: SocketAddr,
     /// Address of the team socket.
     pub bind: SocketAddr,
+    /// How to play in the LAN.
+    pub lan: LanOptions,
     /// Where players are served.
     pub player: PlayerPort,
     /// Where the stream is written to besides.
@@ -87,6 +92,8 @@ pub enum PeerError {
     Socket(SocketAddr, io::Error),
     /// Its player port can't be had.
     Player(SocketAddr, io::Error),
+    /// It can't play by the rules it was told.
+    Lan(LanError),
     /// It could not join.
     Join(JoinFailure),
     /// The team does not fit into it.
@@ -107,6 +114,7 @@ impl fmt::Display for PeerError {
             PeerError::Player(at, error) => {
                 write!(f, "can't serve players at {at} ({error}): choose another --player")
             }
+            PeerError::Lan(error) => error.fmt(f),
             PeerError::Join(failure) => failure.fmt(f),
             PeerError::Team(error) => write!(f, "can't join: {error}"),
             PeerError::Output(error) => write!(f, "--out: {error}"),
@@ -129,7 +137,8 @@ pub async fn run(
     let mut socket =
         TeamSocket::bind(options.bind).map_err(|error| PeerError::Socket(options.bind, error))?;
     let listener = listen(options.player).await?;
-    let Some(mut joined) = first_join(&options, &socket, &mut stop).await? else {
+    enter_lan(&options, &mut socket, &observer)?;
+    let Some(mut joined) = first_join(&options, &mut socket, &mut stop).await? else {
         let nothing = summary(&PeerStats::default());
         observer.report(UNNAMED, &Event::PeerSummary(nothing));
         return Ok(nothing);
@@ -168,7 +177,7 @@ pub async fn run(
 
     let mut result = Ok(());
     loop {
-        let outcome = match life.enter(joined) {
+        let outcome = match life.enter(joined, socket.lan().copied()) {
             Ok(started) => life.membership(&mut socket, &mut stop, &mut sink, started).await,
             Err(error) => Err(PeerError::Team(error)),
         };
@@ -180,7 +189,7 @@ pub async fn run(
                 break;
             }
         }
-        match rejoin(&options, &socket, &mut stop, &life).await {
+        match rejoin(&options, &mut socket, &mut stop, &life).await {
             Some(again) => joined = again,
             None => break,
         }
@@ -206,15 +215,53 @@ async fn listen(player: PlayerPort) -> Result<Option<TcpListener>, PeerError> {
     }
 }
 
-async fn attempt(options: &PeerOptions, socket: &TeamSocket) -> Result<Joined, JoinFailure> {
+/// Plays by IMS if that is wished and possible.
+fn enter_lan(
+    options: &PeerOptions,
+    socket: &mut TeamSocket,
+    observer: &Observer,
+) -> Result<(), PeerError> {
+    let Some(place) = options.lan.place(options.bind, options.splitter).map_err(PeerError::Lan)?
+    else {
+        return Ok(());
+    };
+    match socket.join_group(place) {
+        Err(error) if options.lan.rules == RulesChoice::Auto => {
+            let message = format!("plays without multicast: {error}");
+            observer.report(UNNAMED, &Event::Warning { message });
+            Ok(())
+        }
+        entered => entered.map_err(PeerError::Lan),
+    }
+}
+
+async fn attempt(options: &PeerOptions, socket: &mut TeamSocket) -> Result<Joined, JoinFailure> {
     let port = socket.local_addr().map_or(0, |addr| addr.port());
-    join(options.splitter, port, options.role, Rules::Dbs, &options.password).await
+    loop {
+        let (rules, own) = match socket.lan() {
+            Some(lan) => (Rules::Ims, Some(lan.address)),
+            None => (Rules::Dbs, None),
+        };
+        let joined = join(options.splitter, port, options.role, rules, &options.password).await?;
+        let seen = joined.welcome.you.ip();
+        match own {
+            // Known to the team by another address than its subnet knows it
+            // by: neighbours could not tell whose multicast they hear.
+            Some(own) if own != seen => {
+                if options.lan.rules == RulesChoice::Ims {
+                    return Err(JoinFailure::Lan(LanError::Elsewhere { seen, own }));
+                }
+                socket.leave_group();
+            }
+            _ => return Ok(joined),
+        }
+    }
 }
 
 /// Joins for the first time: what can't be mended by waiting is an error.
 async fn first_join(
     options: &PeerOptions,
-    socket: &TeamSocket,
+    socket: &mut TeamSocket,
     stop: &mut Stop,
 ) -> Result<Option<Joined>, PeerError> {
     let mut pauses = Pauses::new();
@@ -239,7 +286,7 @@ async fn first_join(
 /// Joins again, for as long as it takes; `None` when told to stop.
 async fn rejoin(
     options: &PeerOptions,
-    socket: &TeamSocket,
+    socket: &mut TeamSocket,
     stop: &mut Stop,
     life: &Life,
 ) -> Option<Joined> {
@@ -308,8 +355,8 @@ struct Life {
 type NotStarted = Option<Stream>;
 
 impl Life {
-    /// Enters a team.
-    fn enter(&mut self, joined: Joined) -> Result<NotStarted, JoinError> {
+    /// Enters a team, and plays by IMS in `lan`.
+    fn enter(&mut self, joined: Joined, lan: Option<Lan>) -> Result<NotStarted, JoinError> {
         self.former = self.stats();
         self.storage = PeerStorage::for_team(&joined.welcome);
         self.splitter = joined.splitter;
@@ -323,6 +370,9 @@ impl Life {
         let now = self.clock.now();
         let mut peer = self.storage.peer();
         peer.join(now, joined.splitter, joined.team, &joined.welcome)?;
+        if let Some(lan) = lan {
+            peer.use_lan(lan)?;
+        }
         for member in &joined.members {
             peer.add_member(member)?;
         }

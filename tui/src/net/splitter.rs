@@ -3,7 +3,7 @@
 
 use std::fmt;
 use std::io;
-use std::net::{IpAddr, SocketAddr, UdpSocket};
+use std::net::{IpAddr, SocketAddr};
 use std::pin::pin;
 use std::time::Duration;
 
@@ -21,7 +21,7 @@ use super::join::{self, Request};
 use super::peer::{self, PeerError, PeerOptions, PlayerPort};
 use super::pump::drain_transmits;
 use super::storage::SplitterStorage;
-use super::{Clock, SNAPSHOT_INTERVAL, Stop, Stopper, TeamSocket};
+use super::{Clock, LanOptions, SNAPSHOT_INTERVAL, Stop, Stopper, TeamSocket, lan};
 use crate::observe::{
     Event, MemberRow, Mode, NodeSnapshot, Observer, PeerSummary, Rate, SplitterSnapshot,
     SplitterSummary, StreamInfo,
@@ -70,6 +70,8 @@ pub struct SplitterOptions {
     pub monitor_key: Option<String>,
     /// Whether to run a monitor in this process.
     pub own_monitor: bool,
+    /// How the splitter's own monitor plays in its LAN.
+    pub lan: LanOptions,
     /// Whether to announce the station on the local network.
     pub announce: bool,
     /// Seed of the team's id and keys; random without.
@@ -263,12 +265,7 @@ fn host_address(bound: SocketAddr) -> Option<IpAddr> {
     if !bound.ip().is_unspecified() {
         return None;
     }
-    // Connecting a UDP socket sends nothing; it only asks for the route. The
-    // address is of a block reserved for documentation.
-    let probe = UdpSocket::bind("0.0.0.0:0").ok()?;
-    probe.connect("192.0.2.1:9").ok()?;
-    let ip = probe.local_addr().ok()?.ip();
-    (!ip.is_loopback() && !ip.is_unspecified()).then_some(ip)
+    lan::host_address()
 }
 
 /// What the stream is called, in one line.
@@ -533,6 +530,7 @@ impl Task {
         let options = PeerOptions {
             splitter,
             bind: SocketAddr::new(bind_ip, 0),
+            lan: self.options.lan.clone(),
             player: PlayerPort::None,
             out: None,
             role: Role::Monitor,

@@ -15,6 +15,8 @@ use mdns_sd::{IfKind, Receiver, ResolvedService, ServiceDaemon, ServiceEvent, Se
 use p2psp_core::TeamId;
 use p2psp_core::wire::VERSION;
 
+use crate::net::is_near;
+
 /// The service.
 const SERVICE: &str = "_p2psp._tcp.local.";
 
@@ -223,8 +225,7 @@ fn station(service: &ResolvedService) -> Option<Station> {
     }
     let ips = service.addresses.iter().map(mdns_sd::ScopedIp::to_ip_addr);
     let mut addrs: Vec<SocketAddr> = ips.map(|ip| SocketAddr::new(ip, service.port)).collect();
-    let own: Vec<_> = if_addrs::get_if_addrs().unwrap_or_default();
-    addrs.sort_by_key(|addr| (!own.iter().any(|one| is_near(one, addr.ip())), *addr));
+    addrs.sort_by_key(|addr| (!is_near(addr.ip()), *addr));
     (!addrs.is_empty()).then(|| Station {
         name: text("name"),
         team,
@@ -233,19 +234,6 @@ fn station(service: &ResolvedService) -> Option<Station> {
         kbit: text("kbit").parse().ok(),
         version: text("p2psp").parse().unwrap_or(0),
     })
-}
-
-/// Whether an address is in the subnet of this host's interface.
-fn is_near(own: &if_addrs::Interface, ip: IpAddr) -> bool {
-    match (&own.addr, ip) {
-        (if_addrs::IfAddr::V4(own), IpAddr::V4(ip)) => {
-            own.ip.to_bits() & own.netmask.to_bits() == ip.to_bits() & own.netmask.to_bits()
-        }
-        (if_addrs::IfAddr::V6(own), IpAddr::V6(ip)) => {
-            own.ip.to_bits() & own.netmask.to_bits() == ip.to_bits() & own.netmask.to_bits()
-        }
-        _ => false,
-    }
 }
 
 /// At most so many bytes of a text, in whole letters.
