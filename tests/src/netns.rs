@@ -93,6 +93,11 @@ impl Network {
         network
     }
 
+    /// What the names of its namespaces begin with.
+    pub fn name(&self) -> &str {
+        &self.name
+    }
+
     /// A switch with the name `name`.
     pub fn switch(&mut self, name: &str) -> Switch {
         let namespace = self.namespace(name);

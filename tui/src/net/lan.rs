@@ -241,11 +241,16 @@ fn way_to(splitter: SocketAddr, bind: SocketAddr) -> Option<IpAddr> {
 }
 
 /// The address by which others reach this host: that of the interface with
-/// the default route.
+/// the default route or, where there is none, of the first that has one.
 pub(super) fn host_address() -> Option<IpAddr> {
     // The address is of a block reserved for documentation.
-    let ip = own_address_towards(SocketAddr::from(([192, 0, 2, 1], 9)))?;
-    (!ip.is_loopback()).then_some(ip)
+    let routed = own_address_towards(SocketAddr::from(([192, 0, 2, 1], 9)));
+    let first = || {
+        let all = interfaces().unwrap_or_default();
+        let mut addresses = all.into_iter().map(|one| one.address);
+        addresses.find(|address| address.is_ipv4() && !address.is_loopback())
+    };
+    routed.filter(|address| !address.is_loopback()).or_else(first)
 }
 
 fn own_address_towards(other: SocketAddr) -> Option<IpAddr> {
