@@ -34,6 +34,7 @@ pub(super) fn clean(text: &str) -> String {
         end -= 1;
     }
     clean.truncate(end);
+    clean.truncate(clean.trim_end().len());
     clean
 }
 
@@ -120,7 +121,7 @@ mod tests {
         }
         assert_eq!(clean(&"x".repeat(10_240)), "x".repeat(255));
         assert_eq!(clean(&"ü".repeat(5000)), "ü".repeat(127), "in whole letters");
-        assert_eq!(clean(&"ab ".repeat(5000)).len(), 255);
+        assert_eq!(clean(&"ab ".repeat(5000)).len(), 254, "no space at the end");
     }
 
     #[test]
