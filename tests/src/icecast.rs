@@ -124,6 +124,22 @@ impl Icecast {
         PlayerClient::get(self.addr, mount)
     }
 
+    /// Gives what a mount plays a title, as source clients do; `song` as it
+    /// stands in an address.
+    pub fn set_title(&self, mount: &str, song: &str) {
+        let query = format!("/admin/metadata?mode=updinfo&mount={mount}&song={song}");
+        // "source" and the password, in base 64.
+        let request = format!(
+            "GET {query} HTTP/1.0\r\nAuthorization: Basic {}\r\n\r\n",
+            base64(format!("source:{PASSWORD}").as_bytes())
+        );
+        let mut stream = TcpStream::connect(self.addr).expect("it listens");
+        stream.write_all(request.as_bytes()).expect("a request fits");
+        let mut answer = String::new();
+        let _ = stream.take(MAX_ANSWER_BYTES).read_to_string(&mut answer);
+        assert!(answer.contains(" 200 "), "no title for {mount}: {answer}");
+    }
+
     /// What it has to say.
     pub fn log(&self) -> String {
         fs::read_to_string(self.folder.path().join("error.log")).unwrap_or_default()
@@ -176,6 +192,20 @@ impl Drop for Feed {
         let _ = self.child.kill();
         let _ = self.child.wait();
     }
+}
+
+fn base64(bytes: &[u8]) -> String {
+    const DIGITS: &[u8; 64] = b"ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789+/";
+    let mut text = String::new();
+    for group in bytes.chunks(3) {
+        let bits = group.iter().fold(0, |bits, byte| bits << 8 | u32::from(*byte));
+        let bits = bits << (8 * (3 - group.len()));
+        for digit in 0..4 {
+            let value = bits >> (18 - 6 * digit) & 63;
+            text.push(if digit > group.len() { '=' } else { char::from(DIGITS[value as usize]) });
+        }
+    }
+    text
 }
 
 /// A loopback address whose port the kernel gives to nobody by itself, so that

@@ -4,13 +4,14 @@
 //! ([`Icecast`]), real encoders and decoders ([`media`]), players
 //! ([`PlayerClient`]).
 //!
-//! Everything runs on loopback, at ports that the kernel chooses, with files
-//! in temporary folders. Nothing sleeps to wait: see [`wait_until`]. What a
+//! Everything runs on loopback, at ports that the kernel chooses, or in network
+//! namespaces ([`Network`]), with files in temporary folders. Nothing sleeps to wait: see [`wait_until`]. What a
 //! machine lacks is a panic that names the Debian package.
 
 pub mod http;
 pub mod icecast;
 pub mod media;
+pub mod netns;
 pub mod program;
 pub mod terminal;
 pub mod wait;
@@ -18,6 +19,7 @@ pub mod wait;
 pub use http::PlayerClient;
 pub use icecast::{Feed, Icecast};
 pub use media::{Format, Media};
+pub use netns::Network;
 pub use program::{Program, Signal};
 pub use terminal::Terminal;
 pub use wait::{PATIENCE, wait_for, wait_until};

@@ -8,6 +8,7 @@
 
 pub mod demo;
 mod join;
+mod lan;
 pub mod peer;
 mod pump;
 mod socket;
@@ -20,6 +21,7 @@ use p2psp_core::Instant;
 use tokio::sync::watch;
 
 pub use join::{JoinFailure, Joined, join};
+pub use lan::{LanError, LanOptions, LanPlace, RulesChoice, is_near};
 pub use socket::{Outbox, TeamSocket};
 
 /// How often a node renews what a screen shows of it.
