@@ -64,6 +64,8 @@ pub struct Playback {
     phase: Phase,
     /// Frames a second; 0 until known.
     rate: u32,
+    /// The rate of what is on the stage, if that is another.
+    next_rate: Option<u32>,
     chunk_bytes: u16,
     /// Offset in the stream where blocks begin.
     data_from: u64,
@@ -129,6 +131,7 @@ impl Playback {
             codec: Codec::None,
             phase: Phase::Idle,
             rate: 0,
+            next_rate: None,
             chunk_bytes: 0,
             data_from: 0,
             window: [0; WINDOW_BYTES],
@@ -178,6 +181,7 @@ impl Playback {
         if queue.generation() != self.generation {
             self.begin(queue);
         }
+        self.rate = self.next_rate.take().unwrap_or(self.rate);
         if self.phase == Phase::Filling && self.is_deep_enough(queue) {
             self.phase = Phase::Playing;
             self.pass_awaited_gap(queue);
@@ -201,6 +205,7 @@ impl Playback {
         self.filled = 0;
         self.position = None;
         (self.stage_at, self.stage_to, self.silence, self.dry) = (0, 0, 0, false);
+        self.next_rate = None;
         self.chunk_bytes = stream.chunk_bytes;
         self.data_from = stream.header_bytes.into();
         self.codec = Codec::of(&stream);
@@ -260,12 +265,13 @@ impl Playback {
                 match self.advance(queue) {
                     Advance::Again if idle_steps < MAX_IDLE_STEPS => continue,
                     Advance::NewRate(rate) => {
-                        self.rate = rate;
                         self.fading_in = FADE_IN_FRAMES;
-                        // What is in this block already was of the old rate.
                         if frames.len() == BLOCK_FRAMES {
+                            self.rate = rate;
                             continue;
                         }
+                        // What is in this block already is of the old rate.
+                        self.next_rate = Some(rate);
                     }
                     Advance::Again | Advance::Dry => {
                         self.counts.underruns += 1;

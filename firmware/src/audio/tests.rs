@@ -217,7 +217,8 @@ fn the_format_changes_in_mid_stream() {
     assert_eq!(rates, [48_000, 22_050]);
     let old = (change - 44) / 4;
     let expected: Vec<_> = first[..old].iter().map(|frame| (48_000, *frame)).collect();
-    assert_eq!(played[..old], expected);
+    let differs = (0..old).find(|at| played[*at] != expected[*at]);
+    assert_eq!((differs, playback.counts()), (None, Counts { underruns: 1, ..Counts::default() }));
     let new: Vec<Frame> =
         played.iter().filter(|(rate, _)| *rate == 22_050).map(|(_, frame)| *frame).collect();
     let faded = usize::from(FADE_IN_FRAMES);
