@@ -6,5 +6,9 @@
 mod log;
 pub mod audio;
 pub mod dac;
+pub mod dialogue;
+pub mod member;
 pub mod queue;
+pub mod sound;
+pub mod status;
 pub mod stream;

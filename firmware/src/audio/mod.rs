@@ -152,6 +152,11 @@ impl Playback {
         }
     }
 
+    /// Changes the settings, before anything is played.
+    pub fn set(&mut self, settings: Settings) {
+        self.settings = settings;
+    }
+
     /// Changes the volume from the next block on.
     pub fn set_volume(&mut self, volume: u16) {
         self.settings.volume = volume;
