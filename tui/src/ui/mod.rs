@@ -149,7 +149,10 @@ fn show(
         let frame = if app.is_paused() { HELD_FRAME } else { FRAME };
         let wait = drawn.map_or(Duration::ZERO, |drawn| frame.saturating_sub(drawn.elapsed()));
         let mut changed = drawn.is_none() || (wait.is_zero() && (new || app.is_paused()));
-        if event::poll(wait.min(POLL)).map_err(|error| broken(&error))? {
+        // Without any time it would not look at all.
+        if event::poll(wait.clamp(Duration::from_millis(1), POLL))
+            .map_err(|error| broken(&error))?
+        {
             match event::read().map_err(|error| broken(&error))? {
                 Event::Key(key) => {
                     changed = true;
