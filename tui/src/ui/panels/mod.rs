@@ -17,7 +17,6 @@ pub(super) mod top;
 use ratatui::Terminal;
 use ratatui::backend::TestBackend;
 use ratatui::buffer::Buffer;
-use ratatui::style::Style;
 use ratatui::text::{Line, Span};
 use ratatui::widgets::{Block, Borders};
 
@@ -84,7 +83,7 @@ fn block<'a>(title: &'a str, aside: String, width: u16, theme: Theme) -> Block<'
         return block;
     }
     let aside = format!(" {} ", cut(&aside, room - 2));
-    block.title(Line::from(Span::styled(aside, Style::new())).right_aligned())
+    block.title(Line::from(Span::styled(aside, theme.faint())).right_aligned())
 }
 
 /// A text of at most `width` characters.
