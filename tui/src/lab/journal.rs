@@ -4,6 +4,7 @@
 use p2psp_core::wire::Refusal;
 use p2psp_core::{ChunkNumber, Departure, Reject};
 
+use super::hand::Deed;
 use super::ledger::Broken;
 use super::link::Loss;
 use super::queue::Brief;
@@ -80,6 +81,8 @@ pub enum EventKind {
         /// Its place in the scenario.
         partition: u16,
     },
+    /// Something was done by hand.
+    ByHand(Deed),
     /// The run is over.
     Ended(End),
 }
@@ -132,6 +135,26 @@ pub enum Effect {
         brief: Brief,
         /// Why.
         loss: Loss,
+    },
+    /// A datagram was delayed by hand.
+    Delayed {
+        /// Its sender.
+        from: u16,
+        /// Its receiver.
+        to: u16,
+        /// What it says.
+        brief: Brief,
+        /// By how many microseconds.
+        by_us: u64,
+    },
+    /// A datagram was doubled by hand.
+    Duplicated {
+        /// Its sender.
+        from: u16,
+        /// Its receiver.
+        to: u16,
+        /// What it says.
+        brief: Brief,
     },
     /// A selfish member kept a chunk to itself.
     Kept {

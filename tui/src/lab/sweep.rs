@@ -202,7 +202,7 @@ fn measure(
             let said = format!("seed {seed}, step {step}: {name} {}", violation.broken);
             return Err(SweepFailure::Broken(said));
         }
-        let summary = Summary::of(&mut lab, 0.0);
+        let summary = Summary::of(&lab, 0.0);
         sum += summary.loss_ratio;
         least = summary.loss_ratio.min(least);
         if summary.loss_ratio > most {
