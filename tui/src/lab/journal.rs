@@ -92,8 +92,10 @@ pub enum EventKind {
 pub enum Outcome {
     /// It took it in.
     Taken,
-    /// It is a chunk that was there already, or whose turn is over.
-    Useless,
+    /// It is a chunk that was there already (5.1).
+    Duplicate,
+    /// It is a chunk whose turn is over (5.1).
+    Late,
     /// It turned it away.
     Rejected(Reject),
     /// There is nobody any more.

@@ -15,6 +15,7 @@
 
 mod air;
 mod arrivals;
+pub mod explain;
 mod hand;
 mod journal;
 mod keyframes;
@@ -30,6 +31,7 @@ pub mod scenario;
 pub mod sim;
 mod step;
 pub mod sweep;
+pub mod tables;
 
 use std::rc::Rc;
 use std::sync::Arc;

@@ -145,7 +145,7 @@ impl Lab {
             let result = peer.handle_datagram(now, from_endpoint, bytes);
             let stats = peer.stats();
             let stored = stats.chunks_received > received_before;
-            let received = stored || stats.late > late_before;
+            let late = stats.late > late_before;
             member.seen.late += stats.late - late_before;
             member.seen.duplicates += stats.duplicates - duplicates_before;
             self.air.packets.release(slot);
@@ -163,10 +163,11 @@ impl Lab {
                 self.journal.check(self.air.now_us, to, fine);
                 self.journal.note(Effect::Stored { member: to, chunk: number });
             }
-            self.settle(to, received);
+            self.settle(to, stored || late);
             match (result, brief) {
                 (Err(reject), _) => Outcome::Rejected(reject),
-                (Ok(()), Brief::Chunk(_)) if !stored => Outcome::Useless,
+                (Ok(()), Brief::Chunk(_)) if late => Outcome::Late,
+                (Ok(()), Brief::Chunk(_)) if !stored => Outcome::Duplicate,
                 _ => Outcome::Taken,
             }
         };
