@@ -9,6 +9,10 @@
 //! unknown sender was admitted by the splitter at that very address; a forged
 //! source address, or a stranger who knows the team id, gets nothing.
 //!
+//! A datagram to the group of a LAN has many receivers, so it carries one tag of
+//! the whole team. It proves that a member speaks, not which: a receiver takes
+//! from the group only what a neighbour that it knows sends as its own origin.
+//!
 //! Tags guard against senders who can't read the team's traffic. They don't
 //! cover the payload.
 
@@ -50,6 +54,12 @@ impl Key {
         Tag(self.hash(Domain::Splitter, None, 0))
     }
 
+    /// The tag of datagrams to the group of a LAN, if this is the splitter's
+    /// own key: one for the whole team.
+    pub fn group_tag(&self) -> Tag {
+        Tag(self.hash(Domain::Group, None, 0))
+    }
+
     /// A number that may be published: it tells nothing about the key.
     pub fn public_number(&self) -> u32 {
         (self.hash(Domain::Public, None, 0) >> 32) as u32
@@ -83,6 +93,7 @@ enum Domain {
     Pair,
     Splitter,
     Public,
+    Group,
 }
 
 /// Proof that a datagram comes from the other end of a pair.
@@ -112,5 +123,7 @@ mod tests {
         assert_ne!(key.tag(A), key.tag(other_port));
         assert_ne!(key.tag(A), splitter.tag(A));
         assert_ne!(key.tag(A), key.splitter_tag());
+        assert_ne!(splitter.group_tag(), splitter.splitter_tag());
+        assert_ne!(splitter.group_tag(), key.group_tag());
     }
 }

@@ -19,7 +19,8 @@
 //! [`SplitterMemory`]). All state is in there, so that a copy of the storage
 //! is a copy of the node.
 //!
-//! Comments cite the sections of PROTOCOL.md as (5.4).
+//! Comments cite the sections of `PROTOCOL.md`, which stands beside this crate's
+//! sources, as (5.4).
 #![no_std]
 #![forbid(unsafe_code)]
 
@@ -34,15 +35,16 @@ mod sets;
 mod splitter;
 mod storage;
 mod time;
+mod title;
 pub mod wire;
 
 pub use auth::{Key, Tag};
 pub use buffer::Slot;
 pub use chunk::ChunkNumber;
 pub use endpoints::Entry;
-pub use node::{Departure, Node, NodeId, Reject, RejectCounts, Role, TeamId, Transmit};
+pub use node::{Departure, Node, NodeId, Reject, RejectCounts, Role, Rules, TeamId, Transmit};
 pub use peer::{
-    BufferView, JoinError, Neighbour, NeighbourView, Peer, PeerEvent, PeerMemory, PeerState,
+    BufferView, JoinError, Lan, Neighbour, NeighbourView, Peer, PeerEvent, PeerMemory, PeerState,
     PeerStats, Phase, Playout,
 };
 pub use pending::PendingEntry;
@@ -53,3 +55,4 @@ pub use splitter::{
 };
 pub use storage::{SplitterStorage, Storage};
 pub use time::Instant;
+pub use title::{BadTitle, Title};

@@ -23,6 +23,17 @@ pub enum Role {
     Monitor,
 }
 
+/// By which set of rules a member serves and is served in its own subnet.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Default, Serialize, Deserialize)]
+#[cfg_attr(feature = "defmt", derive(defmt::Format))]
+pub enum Rules {
+    /// By unicast, as everywhere.
+    #[default]
+    Dbs,
+    /// By the group of its LAN (9).
+    Ims,
+}
+
 /// A member's name: its role and its number in join order.
 ///
 /// Shows as `M0`, `P1`, `P2` …, the names of the published figures. A number

@@ -12,9 +12,12 @@ pub(crate) const BUSY: usize = 1;
 pub(crate) const GREET: usize = 2;
 /// Members to whom a `[goodbye]` is due.
 pub(crate) const FAREWELL: usize = 3;
+/// Neighbours of the same subnet that are served: by the group, or, if they are
+/// in `forward[self]` too, by unicast (9).
+pub(crate) const LAN: usize = 4;
 /// The first row that can hold `forward[origin]` of another origin; the rows
 /// before it hold `forward[self]` and book-keeping.
-pub const FIRST_RELAY_SET: usize = 4;
+pub const FIRST_RELAY_SET: usize = 5;
 
 /// Bits in a word of a set.
 pub(crate) const WORD_BITS: usize = u32::BITS as usize;
@@ -94,11 +97,6 @@ impl<'s> Sets<'s> {
             .flat_map(|(index, word)| Bits(*word).map(move |bit| index * WORD_BITS + bit))
     }
 
-    /// How many members a row has.
-    pub(crate) fn count(&self, row: usize) -> usize {
-        self.row(row).iter().map(|word| word.count_ones() as usize).sum()
-    }
-
     /// The first member of a row.
     pub(crate) fn first(&self, row: usize) -> Option<usize> {
         self.iter(row).next()
@@ -171,7 +169,7 @@ mod tests {
         assert_eq!(after(95), Some(3), "the last bit of the row");
         sets.insert(1, 40);
         assert_eq!(sets.next_after(1, 40), Some(40), "back to itself");
-        assert_eq!(sets.iter(0).count(), sets.count(0));
+        assert_eq!(sets.iter(0).count(), 3);
         sets.remove_everywhere(40);
         assert_eq!(sets.next_after(1, 40), None);
         assert_eq!(sets.first(0), Some(3));

@@ -13,8 +13,9 @@ const PENDING_PER_MEMBER: usize = 4;
 
 /// Memory for one [`Peer`](crate::Peer).
 ///
-/// - `TEAM`: most members, the peer included; a multiple of 32. It can forward
-///   for 28 origins besides itself and has four pending chunks a member.
+/// - `TEAM`: most members, the peer included, and with IMS one more; a multiple
+///   of 32. It can forward for 27 origins besides itself and has four pending
+///   chunks a member.
 /// - `SLOTS`: slots of the buffer; a team's `2B` must fit.
 /// - `CHUNK`: longest chunk, in bytes.
 #[derive(Debug, Clone)]

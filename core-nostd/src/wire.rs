@@ -10,10 +10,10 @@ use core::net::SocketAddr;
 
 use serde::{Deserialize, Serialize};
 
-use crate::{ChunkNumber, Departure, Key, NodeId, Reject, Role, Tag, TeamId};
+use crate::{ChunkNumber, Departure, Key, NodeId, Reject, Role, Rules, Tag, TeamId, title};
 
 /// Version of the wire format; the first byte of every datagram and frame.
-pub const VERSION: u8 = 1;
+pub const VERSION: u8 = 2;
 
 /// Longest payload of a chunk, in bytes: with all headers it fits an Ethernet
 /// frame on IPv6 too.
@@ -79,6 +79,11 @@ pub enum Message<'a> {
         /// The receiver should say hello, too: the sender heard of it from a
         /// third party only (5.3).
         answer: bool,
+        /// By which rules the sender plays.
+        rules: Rules,
+        /// The sender does not hear the receiver's multicast and asks to be
+        /// served by unicast for the next seconds (9, ours).
+        unicast: bool,
     },
     /// "I leave", or the answer to it (7).
     Goodbye {
@@ -98,6 +103,8 @@ pub enum Message<'a> {
         port: u16,
         /// What it wants to be.
         role: Role,
+        /// By which rules it will play.
+        rules: Rules,
         /// The splitter's monitor key, of one who wants to be a monitor.
         #[serde(with = "serde_bytes")]
         password: &'a [u8],
@@ -117,6 +124,13 @@ pub enum Message<'a> {
     Admitted,
     /// TCP: no, and why (3.5).
     Refused(Refusal),
+    /// The splitter says what is being played (2.6).
+    Title {
+        /// The first chunk with anything of it.
+        from: ChunkNumber,
+        /// At most [`MAX_TEXT_BYTES`], without control characters.
+        text: &'a str,
+    },
 }
 
 /// The constants of a team, for a joiner (3.2).
@@ -128,6 +142,8 @@ pub struct Welcome<'a> {
     pub you: SocketAddr,
     /// The joiner's secret.
     pub key: Key,
+    /// What datagrams to the group of a LAN carry (9).
+    pub group_tag: Tag,
     /// Length of a chunk, in bytes; the last of a stream may be shorter.
     pub chunk_bytes: u16,
     /// `B`, in chunks.
@@ -149,6 +165,8 @@ pub struct Acquaintance {
     pub id: NodeId,
     /// Its public endpoint.
     pub endpoint: SocketAddr,
+    /// By which rules it plays.
+    pub rules: Rules,
     /// The tag of the pair.
     pub tag: Tag,
 }
@@ -219,6 +237,7 @@ pub fn decode(bytes: &[u8]) -> Result<Envelope<'_>, Reject> {
         Message::Header { part } => part.len() <= MAX_HEADER_PART_BYTES,
         Message::Join { port, password, .. } => *port != 0 && password.len() <= MAX_TEXT_BYTES,
         Message::Welcome(welcome) => welcome.is_legal(),
+        Message::Title { text, .. } => title::is_legal(text),
         _ => true,
     };
     if legal && rest.is_empty() { Ok(envelope) } else { Err(Reject::Malformed) }
@@ -301,7 +320,7 @@ mod tests {
         let mut buf = [0; MAX_DATAGRAM_BYTES];
         let tag = Key::new([1; 16]).splitter_tag();
         let len = encode(TEAM, tag, message, &mut buf).unwrap();
-        assert_eq!(buf[..5], [1, 1, 2, 3, 4]);
+        assert_eq!(buf[..5], [VERSION, 1, 2, 3, 4]);
         assert_eq!(&buf[13..len], expected);
         let envelope = decode(&buf[..len]).unwrap();
         assert_eq!((envelope.team, envelope.tag, envelope.message), (TEAM, tag, message));
@@ -318,20 +337,28 @@ mod tests {
             Message::Chunk { number: ChunkNumber::new(0x0a0b), origin: v4(), payload: b"abc" },
             &[0, 0x0b, 0x0a, 0, 0, 0, 10, 0, 0, 7, 0xc1, 0x3e, 3, b'a', b'b', b'c'],
         );
-        golden(Message::Hello { id: ID, answer: true }, &[1, 0, 3, 1]);
+        let (dbs, ims) = (Rules::Dbs, Rules::Ims);
+        let hello = Message::Hello { id: ID, answer: true, rules: dbs, unicast: false };
+        golden(hello, &[1, 0, 3, 1, 0, 0]);
+        let hello = Message::Hello { id: ID, answer: false, rules: ims, unicast: true };
+        golden(hello, &[1, 0, 3, 0, 1, 1]);
         golden(Message::Goodbye { id: ID, reason: Departure::Ended }, &[2, 0, 3, 4]);
         golden(Message::Lost { number: ChunkNumber::new(u32::MAX) }, &[3, 255, 255, 255, 255]);
-        golden(Message::Join { port: 9, role: Role::Monitor, password: b"k" }, &[4, 9, 1, 1, b'k']);
+        let role = Role::Monitor;
+        let join = Message::Join { port: 9, role, rules: ims, password: b"k" };
+        golden(join, &[4, 9, 1, 1, 1, b'k']);
         golden(Message::Header { part: &[7, 8] }, &[6, 2, 7, 8]);
         golden(
-            Message::Member(Acquaintance { id: ID, endpoint: v6(), tag: Tag::NONE }),
+            Message::Member(Acquaintance { id: ID, endpoint: v6(), rules: ims, tag: Tag::NONE }),
             &[
-                7, 0, 3, 1, 0xfe, 0x80, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 9, 255, 255, 3, 0,
-                0, 0, 0, 0, 0, 0, 0,
+                7, 0, 3, 1, 0xfe, 0x80, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 9, 255, 255, 3, 1,
+                0, 0, 0, 0, 0, 0, 0, 0,
             ],
         );
         golden(Message::Admitted, &[8]);
         golden(Message::Refused(Refusal::TeamFull), &[9, 1]);
+        let title = Message::Title { from: ChunkNumber::new(0x0a0b), text: "Ä b" };
+        golden(title, &[10, 0x0b, 0x0a, 0, 0, 4, 0xc3, 0x84, b' ', b'b']);
     }
 
     fn welcome() -> Welcome<'static> {
@@ -339,6 +366,7 @@ mod tests {
             id: ID,
             you: v4(),
             key: Key::new([5; 16]),
+            group_tag: Tag::NONE,
             chunk_bytes: 1024,
             buffer_chunks: 32,
             max_team: 128,
@@ -350,14 +378,14 @@ mod tests {
 
     #[test]
     fn golden_welcome() {
-        let mut expected = [0; 55];
+        let mut expected = [0; 54];
         expected[..10].copy_from_slice(&[5, 0, 3, 0, 10, 0, 0, 7, 0xc1, 0x3e]);
         expected[10..26].fill(5);
-        expected[26..33].copy_from_slice(&[0x80, 8, 32, 0x80, 1, 0xac, 2]);
-        expected[33] = 10;
-        expected[34..44].copy_from_slice(b"audio/mpeg");
-        expected[44..46].copy_from_slice(&[1, b'x']);
-        golden(Message::Welcome(welcome()), &expected[..46]);
+        expected[34..41].copy_from_slice(&[0x80, 8, 32, 0x80, 1, 0xac, 2]);
+        expected[41] = 10;
+        expected[42..52].copy_from_slice(b"audio/mpeg");
+        expected[52..].copy_from_slice(&[1, b'x']);
+        golden(Message::Welcome(welcome()), &expected);
     }
 
     #[test]
@@ -378,8 +406,15 @@ mod tests {
             Message::Chunk { number: ChunkNumber::ZERO, origin: v4(), payload: &[] },
             Message::Chunk { number: ChunkNumber::ZERO, origin: v4(), payload: &[0; 1401] },
             Message::Header { part: &[0; MAX_HEADER_PART_BYTES + 1] },
-            Message::Join { port: 0, role: Role::Peer, password: &[] },
-            Message::Join { port: 1, role: Role::Peer, password: &[0; MAX_TEXT_BYTES + 1] },
+            Message::Join { port: 0, role: Role::Peer, rules: Rules::Dbs, password: &[] },
+            Message::Title { from: ChunkNumber::ZERO, text: long },
+            Message::Title { from: ChunkNumber::ZERO, text: "\u{1b}[2J" },
+            Message::Join {
+                port: 1,
+                role: Role::Peer,
+                rules: Rules::Dbs,
+                password: &[0; MAX_TEXT_BYTES + 1],
+            },
         ];
         for message in bad {
             let mut buf = [0; 2048];
@@ -399,11 +434,11 @@ mod tests {
     #[test]
     fn versions_and_teams_are_told_before_parsing() {
         assert_eq!(decode(&[]), Err(Reject::Malformed));
-        assert_eq!(decode(&[2]), Err(Reject::Version));
+        assert_eq!(decode(&[VERSION + 1]), Err(Reject::Version));
         assert_eq!(decode(b"GET / HTTP/1.0\r\n"), Err(Reject::Version));
-        assert_eq!(decode_for(TEAM, &[1, 9, 9, 9, 9]), Err(Reject::OtherTeam));
-        assert_eq!(decode_for(TEAM, &[1, 1, 2, 3, 4]), Err(Reject::Malformed));
-        assert_eq!(decode_for(TEAM, &[1, 1]), Err(Reject::Malformed));
+        assert_eq!(decode_for(TEAM, &[VERSION, 9, 9, 9, 9]), Err(Reject::OtherTeam));
+        assert_eq!(decode_for(TEAM, &[VERSION, 1, 2, 3, 4]), Err(Reject::Malformed));
+        assert_eq!(decode_for(TEAM, &[VERSION, 1]), Err(Reject::Malformed));
     }
 
     #[test]

@@ -11,7 +11,7 @@ use std::time::Duration;
 use p2psp_core::wire::{self, Acquaintance, MAX_DATAGRAM_BYTES, Message};
 use p2psp_core::{
     ChunkNumber, Departure, Key, Node, NodeId, Peer, PeerEvent, PeerStats, Playout, Reject, Role,
-    Splitter, SplitterStats, Tag, TeamId,
+    Rules, Splitter, SplitterStats, Tag, TeamId,
 };
 use team::{CHUNK, InFlight, Rng, TEAM, Team, config, endpoint, payload};
 
@@ -132,10 +132,9 @@ fn genuine() -> (Team, Vec<InFlight>) {
     let mut team = Team::new(config(8));
     let mut chunks = 0;
     team.drop = Box::new(move |datagram| {
-        let InFlight { from, to, bytes } = datagram;
-        copy.borrow_mut().push(InFlight { from: *from, to: *to, bytes: bytes.clone() });
+        copy.borrow_mut().push(datagram.clone());
         // A loss now and then, for the monitor to complain about.
-        let chunk = matches!(wire::decode(bytes).unwrap().message, Message::Chunk { .. });
+        let chunk = matches!(wire::decode(&datagram.bytes).unwrap().message, Message::Chunk { .. });
         chunks += usize::from(chunk);
         chunk && chunks.is_multiple_of(41)
     });
@@ -217,7 +216,7 @@ fn mutations_with_the_right_tag_neither_crash_nor_stall() {
     let mut rng = Rng(seed);
     let mut sent = 0;
     for round in 0..60_000 {
-        let InFlight { from, to, bytes } = &genuine[rng.below(genuine.len())];
+        let InFlight { from, to, bytes, .. } = &genuine[rng.below(genuine.len())];
         let mut bytes = bytes.clone();
         for _ in 0..1 + rng.below(3) {
             // Mostly what is behind the tag.
@@ -262,7 +261,7 @@ fn strangers_and_forgers_get_nothing_from_a_peer() {
     let number = team.newest.next();
     let bytes = payload(number);
     let chunk = Message::Chunk { number, origin: p2, payload: &bytes };
-    let hello = Message::Hello { id, answer: true };
+    let hello = Message::Hello { id, answer: true, rules: Rules::Dbs, unicast: false };
     let goodbye = Message::Goodbye { id, reason: Departure::Goodbye };
     let own = splitter_tag(&mut team, 2);
     for (from, tag, message, reason) in [
@@ -300,27 +299,38 @@ fn a_peer_takes_from_nobody_what_is_not_theirs_to_say() {
     let number = team.newest.next();
     let bytes = payload(number);
     let long = [7; CHUNK + 1];
-    let member = Acquaintance { id, endpoint: stranger(), tag: Tag::NONE };
+    let member = Acquaintance { id, endpoint: stranger(), rules: Rules::Dbs, tag: Tag::NONE };
     let reason = Departure::Losses;
     for (from, tag, message, reason) in [
         // A chunk that claims to be mine; my own, come back.
         (p2, pair, Message::Chunk { number, origin: p1, payload: &bytes }, Reject::Unexpected),
-        (p2, pair, Message::Hello { id: me, answer: false }, Reject::Unexpected),
+        (
+            p2,
+            pair,
+            Message::Hello { id: me, answer: false, rules: Rules::Dbs, unicast: false },
+            Reject::Unexpected,
+        ),
         (p2, pair, Message::Chunk { number, origin: p2, payload: &long }, Reject::Malformed),
         (p2, pair, Message::Lost { number }, Reject::Unexpected),
         (p2, pair, Message::Admitted, Reject::Unexpected),
+        (p2, pair, Message::Title { from: number, text: "x" }, Reject::Unexpected),
         (p2, pair, Message::Member(member), Reject::Unexpected),
         // Not even the splitter.
         (splitter, own, Message::Chunk { number, origin: p2, payload: &bytes }, Reject::Malformed),
         (splitter, own, Message::Chunk { number, origin: p1, payload: &long }, Reject::Malformed),
-        (splitter, own, Message::Hello { id, answer: false }, Reject::Unexpected),
+        (
+            splitter,
+            own,
+            Message::Hello { id, answer: false, rules: Rules::Dbs, unicast: false },
+            Reject::Unexpected,
+        ),
         (splitter, own, Message::Goodbye { id, reason }, Reject::Unexpected),
         (splitter, own, Message::Lost { number }, Reject::Unexpected),
         (splitter, own, Message::Admitted, Reject::Unexpected),
     ] {
         peer_rejects(&mut team, 1, from, &write(TEAM, tag, message), reason);
     }
-    let hello = Message::Hello { id, answer: true };
+    let hello = Message::Hello { id, answer: true, rules: Rules::Dbs, unicast: false };
     peer_rejects(&mut team, 1, p2, &write(TeamId(1), pair, hello), Reject::OtherTeam);
     let mut other_version = write(TEAM, pair, hello);
     other_version[0] = wire::VERSION + 1;
@@ -334,7 +344,8 @@ fn a_splitter_believes_only_members_about_themselves_and_monitors_about_losses()
     let (m0, p1, p2) = (endpoint(0), endpoint(1), endpoint(2));
     let (monitor, right) = (splitter_tag(&mut team, 0), splitter_tag(&mut team, 1));
     let id = |number| NodeId { role: Role::Peer, number };
-    let hello = |number| Message::Hello { id: id(number), answer: true };
+    let hello =
+        |number| Message::Hello { id: id(number), answer: true, rules: Rules::Dbs, unicast: false };
     let goodbye = |number| Message::Goodbye { id: id(number), reason: Departure::Goodbye };
     let lost = |number| Message::Lost { number };
     let newest = team.newest;
@@ -363,7 +374,7 @@ fn a_splitter_believes_only_members_about_themselves_and_monitors_about_losses()
         (
             p1,
             right,
-            Message::Join { port: 9, role: Role::Monitor, password: &[] },
+            Message::Join { port: 9, role: Role::Monitor, rules: Rules::Dbs, password: &[] },
             Reject::Unexpected,
         ),
         // A monitor complains of what never was.
@@ -385,7 +396,7 @@ fn two_byte_datagrams_expel_nobody() {
     for number in 0..200u8 {
         let from = [stranger(), endpoint(0), endpoint(2)][usize::from(number) % 3];
         let (bytes, reason) = match number % 2 {
-            0 => ([number, number], Reject::Version),
+            0 => ([number | 0x80, number], Reject::Version),
             _ => ([wire::VERSION, number], Reject::Malformed),
         };
         splitter_rejects(&mut team, from, &bytes, reason);
@@ -544,7 +555,7 @@ fn a_removed_member_is_told_so_in_one_small_datagram() {
         }
     };
     for _ in 0..3 {
-        let hello = Message::Hello { id, answer: false };
+        let hello = Message::Hello { id, answer: false, rules: Rules::Dbs, unicast: false };
         assert_eq!(says(&mut team, hello), Departure::NotAMember);
         // Its goodbye may have been answered and the answer lost.
         let goodbye = Message::Goodbye { id, reason: Departure::Goodbye };

@@ -145,7 +145,7 @@ impl World {
         while let Some(first) = self.wire.first_entry()
             && first.key().0 <= self.step
         {
-            let InFlight { from, to, bytes } = first.remove();
+            let InFlight { from, to, bytes, .. } = first.remove();
             let now = self.team.now;
             if to == self.team.splitter_endpoint {
                 let _ = self.team.splitter().handle_datagram(now, from, &bytes);
@@ -189,7 +189,7 @@ impl World {
             let delay = if delayed { 1 + self.rng.below(self.weather.most_delay) } else { 0 };
             self.serial += 1;
             let at = (self.step + 1 + delay as u64, self.serial);
-            self.wire.insert(at, InFlight { from, to, bytes: bytes.to_vec() });
+            self.wire.insert(at, InFlight { from, to, bytes: bytes.to_vec(), multicast: false });
         }
     }
 

@@ -8,7 +8,7 @@ use std::time::Duration;
 use p2psp_core::wire::{self, MAX_DATAGRAM_BYTES, Message, Refusal};
 use p2psp_core::{
     Admission, Departure, Entry, FIRST_RELAY_SET, Key, Node, NodeId, Peer, PeerEvent, PeerMemory,
-    PeerState, PendingEntry, PushError, Reject, Role, Slot, SplitterConfig, SplitterEvent,
+    PeerState, PendingEntry, PushError, Reject, Role, Rules, Slot, SplitterConfig, SplitterEvent,
 };
 use team::{CHUNK, TEAM, Team, config, endpoint, payload};
 
@@ -24,7 +24,8 @@ fn small_team(max_team: u16) -> SplitterConfig {
 
 fn hello(admission: &Admission) -> Vec<u8> {
     let mut buf = [0; MAX_DATAGRAM_BYTES];
-    let message = Message::Hello { id: admission.id, answer: false };
+    let message =
+        Message::Hello { id: admission.id, answer: false, rules: Rules::Dbs, unicast: false };
     let len = wire::encode(TEAM, admission.key.splitter_tag(), message, &mut buf).unwrap();
     buf[..len].to_vec()
 }
@@ -62,7 +63,7 @@ fn a_full_team_refuses_until_somebody_leaves() {
     let now = team.now;
     let newcomer = endpoint(5);
     for _ in 0..3 {
-        let refused = team.splitter().admit(now, newcomer, Role::Peer, true);
+        let refused = team.splitter().admit(now, newcomer, Role::Peer, Rules::Dbs, true);
         assert_eq!(refused, Err(Refusal::TeamFull));
     }
     plays_on(&mut team, 40);
@@ -81,7 +82,8 @@ fn a_full_team_refuses_until_somebody_leaves() {
 fn the_last_place_goes_to_whoever_says_hello_first() {
     let mut team = Team::of(4, small_team(5));
     let now = team.now;
-    let mut admit = |n| team.splitter().admit(now, endpoint(n), Role::Peer, true).unwrap();
+    let mut admit =
+        |n| team.splitter().admit(now, endpoint(n), Role::Peer, Rules::Dbs, true).unwrap();
     let (early, late) = (admit(10), admit(11));
     let mut splitter = team.splitter();
     assert_eq!(splitter.handle_datagram(now, late.endpoint, &hello(&late)), Ok(()));
@@ -102,10 +104,10 @@ fn half_open_admissions_are_bounded_and_hurt_no_member() {
     let mut team = Team::of(4, config(16));
     team.cut_many(40);
     let now = team.now;
-    let first = team.splitter().admit(now, endpoint(100), Role::Peer, true).unwrap();
+    let first = team.splitter().admit(now, endpoint(100), Role::Peer, Rules::Dbs, true).unwrap();
     let mut last = first;
     for n in 0..MAX_JOINING {
-        last = team.splitter().admit(now, endpoint(101 + n), Role::Peer, true).unwrap();
+        last = team.splitter().admit(now, endpoint(101 + n), Role::Peer, Rules::Dbs, true).unwrap();
     }
     assert_eq!(team.size(), 4);
     plays_on(&mut team, 40);
@@ -121,7 +123,8 @@ fn half_open_admissions_are_bounded_and_hurt_no_member() {
     assert_eq!(says_hello(&mut team, &last), Some(Ok(last.id)));
     assert_eq!(team.size(), 5);
     // Those who never said hello are forgotten after ten seconds.
-    let forgotten = team.splitter().admit(now, endpoint(200), Role::Peer, true).unwrap();
+    let forgotten =
+        team.splitter().admit(now, endpoint(200), Role::Peer, Rules::Dbs, true).unwrap();
     team.pass(Duration::from_millis(10_600));
     assert_eq!(says_hello(&mut team, &forgotten), Some(Err(Departure::NotAMember)));
     assert_eq!(team.size(), 4, "the one without a peer was silent");
@@ -134,7 +137,8 @@ fn half_open_admissions_are_bounded_and_hurt_no_member() {
 fn of_two_joiners_at_one_endpoint_the_later_counts() {
     let mut team = Team::of(3, config(16));
     let now = team.now;
-    let mut admit = || team.splitter().admit(now, endpoint(9), Role::Peer, true).unwrap();
+    let mut admit =
+        || team.splitter().admit(now, endpoint(9), Role::Peer, Rules::Dbs, true).unwrap();
     let (former, latter) = (admit(), admit());
     assert_ne!(former.key.splitter_tag(), latter.key.splitter_tag());
     let mut says_hello = |admission: &Admission| {
@@ -242,7 +246,7 @@ impl Tight {
     fn member(team: &mut Team, index: usize, members: usize, pending: usize) -> (Tight, Admission) {
         let (now, at) = (team.now, team.splitter_endpoint);
         let mut splitter = team.splitter();
-        let admission = splitter.admit(now, endpoint(index), Role::Peer, true).unwrap();
+        let admission = splitter.admit(now, endpoint(index), Role::Peer, Rules::Dbs, true).unwrap();
         let welcome = splitter.welcome(&admission, 0, "audio/mpeg", "");
         let mut tight = Tight::new(members, pending);
         let mut peer = tight.peer();
@@ -265,7 +269,7 @@ fn a_full_table_of_neighbours_keeps_who_is_in() {
         let from = endpoint(n as usize);
         let id = NodeId { role: Role::Peer, number: n };
         let mut buf = [0; MAX_DATAGRAM_BYTES];
-        let message = Message::Hello { id, answer: true };
+        let message = Message::Hello { id, answer: true, rules: Rules::Dbs, unicast: false };
         let len = wire::encode(TEAM, me.key.tag(from), message, &mut buf).unwrap();
         let mut peer = tight.peer();
         let result = peer.handle_datagram(now, from, &buf[..len]);
@@ -298,7 +302,10 @@ fn a_full_pool_of_pending_chunks_evicts_nothing() {
     let mut buf = [0; MAX_DATAGRAM_BYTES];
     for n in 1..=3u32 {
         let id = NodeId { role: Role::Peer, number: n };
-        let (from, message) = (endpoint(n as usize), Message::Hello { id, answer: false });
+        let (from, message) = (
+            endpoint(n as usize),
+            Message::Hello { id, answer: false, rules: Rules::Dbs, unicast: false },
+        );
         let len = wire::encode(TEAM, me.key.tag(from), message, &mut buf).unwrap();
         assert_eq!(tight.peer().handle_datagram(now, from, &buf[..len]), Ok(()));
     }
@@ -340,7 +347,7 @@ fn unfetched_events_are_bounded_and_the_newest_stay() {
     let mut buf = [0; MAX_DATAGRAM_BYTES];
     for n in 0..60 {
         let mut splitter = team.splitter();
-        let admission = splitter.admit(now, endpoint(n), Role::Peer, true).unwrap();
+        let admission = splitter.admit(now, endpoint(n), Role::Peer, Rules::Dbs, true).unwrap();
         let joined = splitter.handle_datagram(now, endpoint(n), &hello(&admission));
         assert_eq!(joined, Ok(()));
         while splitter.poll_transmit(&mut buf).is_some() {}
@@ -374,7 +381,10 @@ fn unfetched_events_of_a_peer_are_bounded_and_the_newest_stay() {
     let mut buf = [0; MAX_DATAGRAM_BYTES];
     for n in 1..=40u32 {
         let id = NodeId { role: Role::Peer, number: n };
-        let (from, message) = (endpoint(n as usize), Message::Hello { id, answer: false });
+        let (from, message) = (
+            endpoint(n as usize),
+            Message::Hello { id, answer: false, rules: Rules::Dbs, unicast: false },
+        );
         let len = wire::encode(TEAM, me.key.tag(from), message, &mut buf).unwrap();
         assert_eq!(tight.peer().handle_datagram(now, from, &buf[..len]), Ok(()));
     }

@@ -10,7 +10,7 @@ use std::net::SocketAddr;
 
 use criterion::{BenchmarkId, Criterion, Throughput, criterion_group, criterion_main};
 use p2psp_core::wire::{self, Acquaintance, MAX_DATAGRAM_BYTES, Message, Welcome};
-use p2psp_core::{ChunkNumber, Instant, Key, Node, NodeId, Playout, Role, TeamId};
+use p2psp_core::{ChunkNumber, Instant, Key, Node, NodeId, Playout, Role, Rules, TeamId};
 use p2psp_tui::net::storage::PeerStorage;
 
 const TEAM: TeamId = TeamId(7);
@@ -39,6 +39,7 @@ impl Mesh {
             id: NodeId { role: Role::Peer, number: 0 },
             you: endpoint(0),
             key,
+            group_tag: key.group_tag(),
             chunk_bytes: CHUNK_BYTES as u16,
             buffer_chunks: 2 * size as u32,
             max_team: size as u16,
@@ -53,7 +54,7 @@ impl Mesh {
         for member in 1..size {
             let id = NodeId { role: Role::Peer, number: member as u32 };
             let (endpoint, tag) = (endpoint(member), key.tag(endpoint(member)));
-            peer.add_member(&Acquaintance { id, endpoint, tag }).expect("fits");
+            peer.add_member(&Acquaintance { id, endpoint, rules: Rules::Dbs, tag }).expect("fits");
         }
         peer.admitted(Instant::ZERO);
         let mut buf = [0; MAX_DATAGRAM_BYTES];

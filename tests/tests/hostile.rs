@@ -9,7 +9,7 @@ use std::thread;
 use std::time::Duration;
 
 use p2psp_core::wire::{self, FRAME_LENGTH_BYTES, MAX_DATAGRAM_BYTES, MAX_FRAME_BYTES, Message};
-use p2psp_core::{ChunkNumber, Departure, NodeId, Role, Tag, TeamId};
+use p2psp_core::{ChunkNumber, Departure, NodeId, Role, Rules, Tag, TeamId};
 use p2psp_tests::{PATIENCE, PlayerClient, Program, wait_until};
 
 /// How much a process may grow under attack.
@@ -135,7 +135,7 @@ impl Team {
 /// A request to join with a team socket at `port`.
 fn join_frame(port: u16) -> Vec<u8> {
     let mut buffer = [0; FRAME_LENGTH_BYTES + MAX_FRAME_BYTES];
-    let message = Message::Join { port, role: Role::Peer, password: &[] };
+    let message = Message::Join { port, role: Role::Peer, rules: Rules::Dbs, password: &[] };
     let len = wire::frame(TeamId(0), message, &mut buffer).expect("fits");
     buffer[..len].to_vec()
 }
@@ -165,7 +165,10 @@ fn forgeries(team: TeamId, members: &[SocketAddr]) -> Vec<Vec<u8>> {
     for number in 0..4 {
         for role in [Role::Monitor, Role::Peer] {
             let id = NodeId { role, number };
-            all.push(write(team, Message::Hello { id, answer: true }));
+            all.push(write(
+                team,
+                Message::Hello { id, answer: true, rules: Rules::Dbs, unicast: false },
+            ));
             for reason in [Departure::Goodbye, Departure::Ended, Departure::Losses] {
                 all.push(write(team, Message::Goodbye { id, reason }));
             }

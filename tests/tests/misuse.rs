@@ -6,7 +6,7 @@ use std::net::{SocketAddr, TcpListener, TcpStream, UdpSocket};
 use std::thread;
 
 use p2psp_core::wire::{self, FRAME_LENGTH_BYTES, MAX_FRAME_BYTES, Message, Refusal};
-use p2psp_core::{Reject, Role, TeamId};
+use p2psp_core::{Reject, Role, Rules, TeamId};
 use p2psp_tests::{PATIENCE, Program};
 
 /// Runs it to its end; exit code and one line are as expected.
@@ -178,7 +178,7 @@ fn what_a_peer_finds_where_it_looks_for_its_splitter() {
 fn join(addr: SocketAddr, version: u8) -> Option<Refusal> {
     let mut stream = TcpStream::connect(addr).ok()?;
     let mut buffer = [0; FRAME_LENGTH_BYTES + MAX_FRAME_BYTES];
-    let message = Message::Join { port: 9, role: Role::Peer, password: &[] };
+    let message = Message::Join { port: 9, role: Role::Peer, rules: Rules::Dbs, password: &[] };
     let len = wire::frame(TeamId(0), message, &mut buffer).expect("fits");
     buffer[FRAME_LENGTH_BYTES] = version;
     stream.write_all(&buffer[..len]).expect("sent");

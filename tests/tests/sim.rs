@@ -9,7 +9,7 @@ use p2psp_core::Departure;
 use p2psp_tests::program::{self, is};
 use p2psp_tests::{PATIENCE, Program};
 use p2psp_tui::lab::scenario::{self, BUILT_IN, Overrides};
-use p2psp_tui::lab::{Brief, Effect, End, Event, EventKind, Lab, Plan, SPLITTER};
+use p2psp_tui::lab::{Brief, Effect, End, Event, EventKind, GROUP, Lab, Plan, SPLITTER};
 use serde_json::Value;
 
 /// The index of `P4` in the scenario `selfish`.
@@ -187,6 +187,55 @@ fn a_buffer_smaller_than_the_team_loses_the_more_the_smaller_it_is() {
     }
 }
 
+/// 9.1, 9.2: in one LAN a chunk costs two transmissions, whatever `N`.
+#[test]
+fn by_ims_a_chunk_costs_two_transmissions_whatever_the_size_of_the_team() {
+    for size in [2_u16, 5, 20, 100] {
+        let overrides = Overrides { peers: Some(size), rounds: Some(6), ..Overrides::default() };
+        let text = format!("buffer = {}\n[[lan]]", size.max(2));
+        let mut lab = Lab::new(scenario::parse("lan", &text, &overrides).expect("is legal"));
+        let mut sent: BTreeMap<u32, Vec<(u16, u16)>> = BTreeMap::new();
+        while lab.step().is_some() {
+            for effect in lab.effects() {
+                if let Effect::Sent { from, to, brief: Brief::Chunk(chunk) } = *effect {
+                    sent.entry(chunk.get()).or_default().push((from, to));
+                }
+            }
+        }
+        assert_eq!((lab.violation(), lab.ended()), (None, Some(End::Chunks)));
+        for chunk in 0..6 * u32::from(size) {
+            let origin = (chunk % u32::from(size)) as u16 + 1;
+            assert_eq!(sent[&chunk], [(SPLITTER, origin), (origin, GROUP)], "N = {size}");
+        }
+        assert_eq!(lab.totals().lost, 0, "N = {size}");
+        for member in lab.members().to_vec() {
+            let mut member = member;
+            assert_eq!(member.seen().stored, 6 * u64::from(size), "{}", member.name());
+            assert_eq!(member.stats().rejects.total(), 0, "N = {size}, {}", member.name());
+        }
+    }
+}
+
+/// 9.3: multicast stays in its LAN, and all play everything all the same.
+#[test]
+fn a_mixed_team_loses_nothing_and_no_multicast_leaves_its_lan() {
+    let mut lab = built_in("mixed");
+    let lans = lab.plan().lans.clone();
+    assert_eq!(lans, [1, 1, 1, 1, 2, 2, 2, 0, 0]);
+    let mut by_multicast = 0;
+    while let Some(event) = lab.step() {
+        if let EventKind::Delivered { from, to, multicast, brief: Brief::Chunk(_), .. } = event.kind
+        {
+            let lan = |node: u16| node.checked_sub(1).map_or(0, |place| lans[usize::from(place)]);
+            let same = lan(from) != 0 && lan(from) == lan(to);
+            assert_eq!(multicast, same, "{from} to {to}");
+            by_multicast += u32::from(multicast);
+        }
+    }
+    assert!(by_multicast > 300, "{by_multicast}");
+    assert_eq!((lab.violation(), lab.totals().lost), (None, 0));
+}
+
 /// Who each chunk was given to, and the chunks that each member lost.
 fn origins_and_losses(lab: &mut Lab) -> (Vec<u16>, BTreeMap<u16, Vec<u32>>, Option<f64>) {
     let (mut origins, mut losses, mut removed) = (Vec::new(), BTreeMap::new(), None);
@@ -284,9 +333,10 @@ fn no_rule_is_broken_in_any_weather() {
         [churn]\nevery = 40\n[[join]]\nat = 300\npeers = 4\nevery = 3\n\
         [[partition]]\nat = 500\nuntil = 900\npeers = [\"P3\", \"P4\"]\n\
         [[selfish]]\nat = \"3s\"\npeers = [\"P5\"]";
-    for seed in 0..12 {
+    let in_lans = format!("{weather}\n[[lan]]\npeers = [\"P1\", \"P2\", \"P3\"]\n[[lan]]");
+    for (seed, text) in (0..12).flat_map(|seed| [(seed, weather), (seed, in_lans.as_str())]) {
         let overrides = Overrides { seed: Some(seed), ..Overrides::default() };
-        let mut lab = Lab::new(scenario::parse("weather", weather, &overrides).expect("is legal"));
+        let mut lab = Lab::new(scenario::parse("weather", text, &overrides).expect("is legal"));
         ends_well(&mut lab);
         assert!(lab.totals().played > 4_000, "seed {seed}: {:?}", lab.totals());
         assert!(lab.totals().dropped > 1_000, "seed {seed}: {:?}", lab.totals());
@@ -363,7 +413,7 @@ fn bad_scenarios_are_turned_away_with_place_and_reason() {
     let folder = tempfile::tempdir().expect("a folder");
     let path = folder.path().join("bad.toml");
     let file = path.to_str().expect("UTF-8");
-    let cases: [(&str, &str, &[&str]); 14] = [
+    let cases: [(&str, &str, &[&str]); 15] = [
         ("seed = 1\npears = 3\n", ":2:1:", &["pears", "expected one of", "peers"]),
         ("peers = \"many\"\n", ":1:9:", &["invalid type", "a whole number from 0 to 4096"]),
         ("\nbuffer = 0\n", ":2:10:", &["`0`", "a whole number from 1 to 32768"]),
@@ -376,6 +426,11 @@ fn bad_scenarios_are_turned_away_with_place_and_reason() {
             &["no \"P9\"", "P1 to P3"],
         ),
         ("peers = 1\n[[crash]]\nat = 5\npeers = [\"S\"]\n", ":4:10:", &["no \"S\"", "M0, P1"]),
+        (
+            "[[lan]]\npeers = [\"P1\"]\n[[lan]]\npeers = [\"P2\", \"P1\"]\n",
+            ":4:16:",
+            &["P1 is in LAN 1 already"],
+        ),
         ("[[join]]\nat = \"soon\"\n", ":2:6:", &["soon", "1.5s"]),
         ("[[join]]\npeers = 3\n", ":1:1:", &["missing field `at`"]),
         ("chunks = 3\nrounds = 2\n", ":1:10:", &["chunks or rounds, not both"]),

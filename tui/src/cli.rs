@@ -166,8 +166,8 @@ pub struct MonitorArgs {
 /// `sim`
 #[derive(Debug, Args)]
 pub struct SimArgs {
-    /// A scenario built in (figures, join-storm, churn, lossy, selfish,
-    /// buffer, big)
+    /// A scenario built in (figures, join-storm, churn, lossy, selfish, lan,
+    /// mixed, buffer, big)
     /// or a TOML file; without: a full mesh
     #[arg(value_name = "SCENARIO")]
     pub scenario: Option<String>,

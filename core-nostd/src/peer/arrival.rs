@@ -3,19 +3,19 @@
 use core::net::SocketAddr;
 
 use super::state::{
-    END_GRACE, HELLO_INTERVAL, MAX_ACTIVITY, MAX_GOODBYES, MIN_ACTIVITY, NEIGHBOUR_SILENCE,
-    Neighbour, Phase,
+    END_GRACE, HELLO_INTERVAL, LAN_SILENCE, MAX_ACTIVITY, MAX_GOODBYES, MIN_ACTIVITY,
+    NEIGHBOUR_SILENCE, Neighbour, Phase,
 };
 use super::{MYSELF, Peer, PeerEvent};
 use crate::buffer::{NOBODY, Stored};
 use crate::node::{Departure, Reject};
 use crate::sets::{self, Bits, WORD_BITS};
 use crate::wire::{self, Message};
-use crate::{ChunkNumber, Instant, NodeId, Tag};
+use crate::{ChunkNumber, Instant, NodeId, Tag, Title};
 
 /// Whom a chunk came from.
 #[derive(Clone, Copy, PartialEq, Eq)]
-enum Sender {
+pub(super) enum Sender {
     Splitter,
     Neighbour(usize),
 }
@@ -36,16 +36,22 @@ impl Peer<'_> {
         if envelope.tag == self.core.splitter_tag {
             return self.splitter_says(now, envelope.message);
         }
+        if self.core.lan.is_some() && envelope.tag == self.core.group_tag {
+            return self.group_says(now, from, envelope.message);
+        }
         match envelope.message {
             Message::Chunk { number, origin, payload } => {
                 let place = self.meet(now, from, envelope.tag)?;
+                self.note_unicast(place);
                 self.chunk(now, Sender::Neighbour(place), number, origin, payload)
             }
             // My own, sent back by one who was only named to me.
             Message::Hello { id, .. } if id == self.core.id => Err(Reject::Unexpected),
-            Message::Hello { id, answer } => {
+            Message::Hello { id, answer, rules, unicast } => {
                 let place = self.meet(now, from, envelope.tag)?;
                 self.hello(place, id, answer);
+                self.note_rules(place, rules);
+                self.note_wish(place, unicast);
                 Ok(())
             }
             Message::Goodbye { .. } => {
@@ -76,6 +82,10 @@ impl Peer<'_> {
                 self.dismissed(now, reason);
                 Ok(())
             }
+            Message::Title { from, text } => {
+                self.confirm(now);
+                self.entitle(from, text)
+            }
             _ => Err(Reject::Unexpected),
         }
     }
@@ -86,6 +96,16 @@ impl Peer<'_> {
             self.core.confirmed = true;
             self.core.event(PeerEvent::Joined);
         }
+    }
+
+    /// A title, told for the first time or once more (2.6).
+    fn entitle(&mut self, from: ChunkNumber, text: &str) -> Result<(), Reject> {
+        if self.core.title.as_ref().is_none_or(|title| title.gives_way_to(from, text)) {
+            let title = Title::new(from, text).map_err(|_| Reject::Malformed)?;
+            self.core.title = Some(title);
+            self.core.event(PeerEvent::Title { from });
+        }
+        Ok(())
     }
 
     fn dismissed(&mut self, now: Instant, reason: Departure) {
@@ -118,7 +138,7 @@ impl Peer<'_> {
     fn known(&self, from: SocketAddr, tag: Tag) -> Result<usize, Reject> {
         let place = self.neighbours.find(from).ok_or(Reject::Stranger)?;
         match self.neighbours.get(place) {
-            Some((_, neighbour)) if place != MYSELF && neighbour.tag == tag => Ok(place),
+            Some((_, neighbour)) if self.is_neighbour(place) && neighbour.tag == tag => Ok(place),
             _ => Err(Reject::Forged),
         }
     }
@@ -131,16 +151,21 @@ impl Peer<'_> {
             Err(reject) if self.core.key.tag(from) != tag => return Err(reject),
             Err(_) => self.welcome(from, tag)?,
         };
-        let Some(neighbour) = self.neighbours.get_mut(place) else {
-            return Err(Reject::Stranger);
-        };
+        self.heard(now, place);
+        Ok(place)
+    }
+
+    /// A neighbour has spoken: it is served from now on, and if it is the
+    /// first time, next (5.6).
+    pub(super) fn heard(&mut self, now: Instant, place: usize) {
+        let serves_anew = self.core.phase == Phase::Member && self.serve(place);
+        let Some(neighbour) = self.neighbours.get_mut(place) else { return };
         if neighbour.heard.replace(now).is_none() {
             self.core.newcomer = place as u16;
         }
-        if self.core.phase == Phase::Member && self.sets.insert(sets::FORWARD_SELF, place) {
+        if serves_anew {
             neighbour.activity = neighbour.activity.max(0);
         }
-        Ok(place)
     }
 
     fn welcome(&mut self, from: SocketAddr, tag: Tag) -> Result<usize, Reject> {
@@ -148,6 +173,9 @@ impl Peer<'_> {
             return Err(Reject::Unexpected);
         }
         if let Some(earlier) = self.neighbours.find(from) {
+            if !self.is_neighbour(earlier) {
+                return Err(Reject::Forged);
+            }
             // It was an older member, and has joined again since.
             self.remove(earlier);
         } else if self.neighbours.len() == self.neighbours.capacity() {
@@ -162,7 +190,7 @@ impl Peer<'_> {
             .neighbours
             .iter()
             .map(|(place, ..)| place)
-            .find(|place| *place != MYSELF && !self.sets.contains(sets::FORWARD_SELF, *place));
+            .find(|place| self.is_neighbour(*place) && !self.serves(*place));
         if let Some(place) = found {
             self.remove(place);
         }
@@ -182,7 +210,7 @@ impl Peer<'_> {
     }
 
     /// Section 5, in its order.
-    fn chunk(
+    pub(super) fn chunk(
         &mut self,
         now: Instant,
         sender: Sender,
@@ -267,13 +295,16 @@ impl Peer<'_> {
                     neighbour.activity = neighbour.activity.saturating_add(1).min(MAX_ACTIVITY);
                 }
             }
-            // A third party's word is no proof: ask the origin itself. At most
-            // one question a second, so that nobody can be made to flood it.
-            None if now >= self.core.next_rumour && !self.core.rumours.is_full() => {
-                self.core.next_rumour = now + HELLO_INTERVAL;
-                let _ = self.core.rumours.push_back(origin);
-            }
-            None => {}
+            None => self.ask(now, origin),
+        }
+    }
+
+    /// A third party's word is no proof: asks the member itself. At most one
+    /// question a second, so that nobody can be made to flood it.
+    pub(super) fn ask(&mut self, now: Instant, endpoint: SocketAddr) {
+        if now >= self.core.next_rumour && !self.core.rumours.is_full() {
+            self.core.next_rumour = now + HELLO_INTERVAL;
+            let _ = self.core.rumours.push_back(endpoint);
         }
     }
 
@@ -305,12 +336,12 @@ impl Peer<'_> {
     /// every activity goes down by one (8.2).
     fn count_round(&mut self, now: Instant) {
         self.core.round_chunks += 1;
-        if (self.core.round_chunks as usize) <= self.sets.count(sets::FORWARD_SELF) {
+        if (self.core.round_chunks as usize) <= self.served() {
             return;
         }
         self.core.round_chunks = 0;
         for index in 0..self.sets.row_words() {
-            for bit in Bits(self.sets.word(sets::FORWARD_SELF, index)) {
+            for bit in Bits(self.served_word(index)) {
                 self.end_round_of(now, index * WORD_BITS + bit);
             }
         }
@@ -321,7 +352,8 @@ impl Peer<'_> {
         neighbour.activity = neighbour.activity.saturating_sub(1);
         // One never heard at all is given the time since this peer joined.
         let heard = neighbour.heard.unwrap_or(self.core.joined);
-        if neighbour.activity < MIN_ACTIVITY && now.since(heard) >= NEIGHBOUR_SILENCE {
+        let patience = if neighbour.reach.lan { LAN_SILENCE } else { NEIGHBOUR_SILENCE };
+        if neighbour.activity < MIN_ACTIVITY && now.since(heard) >= patience {
             let id = neighbour.id;
             self.stop_serving(place);
             self.core.event(PeerEvent::NeighbourLeft { id, reason: Departure::Silent });

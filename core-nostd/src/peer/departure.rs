@@ -19,6 +19,8 @@ pub(crate) enum Plan {
     HelloSplitter,
     GoodbyeSplitter,
     Hello(u16),
+    /// A `[hello]` to the group, from one who had no chunk for it (9).
+    HelloGroup,
     /// A question to an origin that only a third party has named.
     Rumour(SocketAddr),
     Goodbye(u16),
@@ -65,14 +67,23 @@ impl Peer<'_> {
     }
 
     fn write(&self, plan: Plan, buf: &mut [u8]) -> Option<usize> {
-        let answer = matches!(plan, Plan::Rumour(_));
         let id = self.core.id;
+        let rules = self.rules();
+        let hello = Message::Hello { id, answer: false, rules, unicast: false };
         let (tag, message) = match plan {
-            Plan::HelloSplitter => (self.core.splitter_tag, Message::Hello { id, answer }),
+            Plan::HelloSplitter => (self.core.splitter_tag, hello),
+            Plan::HelloGroup => (self.core.group_tag, hello),
             Plan::GoodbyeSplitter => (self.core.splitter_tag, goodbye(id)),
             Plan::Complaint(number) => (self.core.splitter_tag, Message::Lost { number }),
-            Plan::Hello(place) => (self.tag_of(place), Message::Hello { id, answer }),
-            Plan::Rumour(endpoint) => (self.core.key.tag(endpoint), Message::Hello { id, answer }),
+            Plan::Hello(place) => {
+                let (_, neighbour) = self.neighbours.get(usize::from(place))?;
+                let unicast = neighbour.reach.wants_unicast();
+                (neighbour.tag, Message::Hello { id, answer: false, rules, unicast })
+            }
+            Plan::Rumour(endpoint) => {
+                let question = Message::Hello { id, answer: true, rules, unicast: false };
+                (self.core.key.tag(endpoint), question)
+            }
             Plan::Goodbye(place) => (self.tag_of(place), goodbye(id)),
             Plan::Chunk { place, number } => {
                 let (origin, payload) = self.buffer.get(number)?;
@@ -89,6 +100,7 @@ impl Peer<'_> {
         match plan {
             Plan::Chunk { place, .. } => {
                 self.core.stats.chunks_sent += 1;
+                self.core.multicast |= self.core.group == place;
                 if let Some(neighbour) = self.neighbours.get_mut(usize::from(place)) {
                     neighbour.sent = neighbour.sent.saturating_add(1);
                 }
@@ -126,8 +138,11 @@ impl Peer<'_> {
         // When the whole team ends, the splitter says that to everyone, and a
         // neighbour that is a moment later may still have something for me.
         if !self.core.ended {
-            for (place, ..) in self.neighbours.iter().filter(|(place, ..)| *place != MYSELF) {
-                self.sets.insert(sets::FAREWELL, place);
+            let group = self.group_place();
+            for (place, ..) in self.neighbours.iter() {
+                if place != MYSELF && Some(place) != group {
+                    self.sets.insert(sets::FAREWELL, place);
+                }
             }
         }
     }
@@ -146,6 +161,7 @@ impl Peer<'_> {
             self.core.tick = Some(now + HELLO_INTERVAL);
             self.core.greet_splitter = true;
             self.greet_again();
+            self.tick_lan();
             if now.since(self.core.heard_splitter) >= SPLITTER_SILENCE {
                 self.core.heard_splitter = now;
                 self.core.event(PeerEvent::SplitterSilent);
@@ -165,10 +181,14 @@ impl Peer<'_> {
     /// Members of the list that were never heard may not have got the first
     /// `[hello]`.
     fn greet_again(&mut self) {
+        if !core::mem::take(&mut self.core.ungreeted) {
+            return;
+        }
         for place in MYSELF + 1..self.neighbours.capacity() {
             let Some(neighbour) = self.neighbours.get_mut(place) else { continue };
             if neighbour.heard.is_none() && neighbour.greetings > 0 {
                 self.sets.insert(sets::GREET, place);
+                self.core.ungreeted = true;
             }
         }
     }
@@ -192,6 +212,9 @@ impl Peer<'_> {
         }
         if core::mem::take(&mut self.core.greet_splitter) {
             return Some(Plan::HelloSplitter);
+        }
+        if core::mem::take(&mut self.core.greet_group) {
+            return Some(Plan::HelloGroup);
         }
         if let Some(number) = self.core.complaints.pop_front() {
             return Some(Plan::Complaint(number));
@@ -275,6 +298,7 @@ impl Peer<'_> {
     fn destination(&self, plan: Plan) -> Option<SocketAddr> {
         match plan {
             Plan::HelloSplitter | Plan::GoodbyeSplitter | Plan::Complaint(_) => self.core.splitter,
+            Plan::HelloGroup => self.core.lan.map(|lan| lan.group),
             Plan::Rumour(endpoint) => Some(endpoint),
             Plan::Hello(place) | Plan::Goodbye(place) | Plan::Chunk { place, .. } => {
                 self.neighbours.get(usize::from(place)).map(|(endpoint, _)| endpoint)

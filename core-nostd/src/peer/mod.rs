@@ -3,22 +3,25 @@
 //! A monitor is a peer that complains (8.1); nothing else differs.
 //!
 //! Files: this one has the public face; `arrival` what a datagram does,
-//! `departure` what is sent, `view` what others may see.
+//! `departure` what is sent, `lan` the rules of IMS (9), `view` what others may
+//! see.
 
 mod arrival;
 mod departure;
+mod lan;
 mod state;
 mod view;
 
 use core::net::SocketAddr;
 
+pub use lan::Lan;
 pub use state::{Neighbour, PeerEvent, PeerState, PeerStats, Phase};
 pub use view::{BufferView, NeighbourView};
 
 use crate::buffer::{Buffer, NOBODY, Turn};
 use crate::endpoints::{Endpoints, Entry};
 use crate::node::{Node, Reject, TeamId, Transmit};
-use crate::pending::{Pending, PendingEntry};
+use crate::pending::{Pending, PendingEntry, PendingList};
 use crate::sets::{self, FIRST_RELAY_SET, Sets};
 use crate::time::{Instant, earlier};
 use crate::wire::{Acquaintance, Welcome};
@@ -36,7 +39,8 @@ pub(crate) const MYSELF: usize = 0;
 pub struct PeerMemory<'s> {
     /// Everything that is no table.
     pub state: &'s mut PeerState,
-    /// One for each member of the team, the peer itself included. A full table
+    /// One for each member of the team, the peer itself included, and one for
+    /// the group of a LAN if it plays by IMS (9). A full table
     /// takes in nobody new unless a neighbour is no longer heard (8.2).
     pub neighbours: &'s mut [Entry<Neighbour>],
     /// Rows of `neighbours.len()` bits, rounded up to whole words. The first
@@ -74,6 +78,9 @@ pub enum JoinError {
     TableTooSmall,
     /// The peer's own endpoint stands in the list, or one stands there twice.
     BadList,
+    /// The group of the LAN is no multicast address, or of another family than
+    /// the peer's own (9.1).
+    BadGroup,
 }
 
 impl core::fmt::Display for JoinError {
@@ -82,6 +89,7 @@ impl core::fmt::Display for JoinError {
             JoinError::BufferTooSmall => "the team's buffer needs more memory than this peer has",
             JoinError::TableTooSmall => "the team may grow larger than this peer's tables",
             JoinError::BadList => "the splitter's list of members contradicts itself",
+            JoinError::BadGroup => "the group is no multicast address of the LAN's kind",
         })
     }
 }
@@ -175,14 +183,16 @@ impl<'s> Peer<'s> {
         }
         let neighbour = Neighbour {
             greetings: state::MAX_GREETINGS,
+            reach: self.reach_of(member.endpoint, member.rules),
             ..Neighbour::new(Some(member.id), member.tag)
         };
         let place = self
             .neighbours
             .insert(member.endpoint, neighbour)
             .map_err(|_| JoinError::TableTooSmall)?;
-        self.sets.insert(sets::FORWARD_SELF, place);
+        self.serve(place);
         self.sets.insert(sets::GREET, place);
+        self.core.ungreeted = true;
         Ok(())
     }
 
@@ -231,13 +241,10 @@ impl<'s> Peer<'s> {
 
     /// Takes a neighbour out of every table (7.2).
     pub(super) fn remove(&mut self, place: usize) -> Option<NodeId> {
-        debug_assert_ne!(place, MYSELF);
-        let mut list = core::mem::replace(
-            &mut self.neighbours.get_mut(place)?.pending,
-            crate::pending::PendingList::EMPTY,
-        );
-        while self.pending.pop(&mut list).is_some() {}
+        debug_assert!(self.is_neighbour(place));
+        self.forget_pending(place);
         self.sets.remove_everywhere(place);
+        self.weigh_group();
         self.buffer.forget_origin(place as u16);
         if self.core.serving == Some(place as u16) {
             self.core.serving = None;
@@ -253,14 +260,20 @@ impl<'s> Peer<'s> {
         neighbour.id
     }
 
+    /// Empties `pending[place]`.
+    fn forget_pending(&mut self, place: usize) {
+        let Some(neighbour) = self.neighbours.get_mut(place) else { return };
+        let mut list = core::mem::replace(&mut neighbour.pending, PendingList::EMPTY);
+        while self.pending.pop(&mut list).is_some() {}
+        self.sets.remove(sets::BUSY, place);
+    }
+
     /// No longer serves a neighbour, but keeps it in mind (8.2).
     pub(super) fn stop_serving(&mut self, place: usize) {
-        let Some(neighbour) = self.neighbours.get_mut(place) else { return };
-        let mut list =
-            core::mem::replace(&mut neighbour.pending, crate::pending::PendingList::EMPTY);
-        while self.pending.pop(&mut list).is_some() {}
+        self.forget_pending(place);
         self.sets.remove(sets::FORWARD_SELF, place);
-        self.sets.remove(sets::BUSY, place);
+        self.sets.remove(sets::LAN, place);
+        self.weigh_group();
         for row in FIRST_RELAY_SET..self.sets.rows() {
             self.sets.remove(row, place);
         }

@@ -6,12 +6,13 @@ use core::time::Duration;
 use heapless::Deque;
 
 use super::MYSELF;
+use super::lan::{Lan, Reach};
 use crate::buffer::{BufferState, NOBODY};
 use crate::endpoints::EndpointsState;
 use crate::node::{NodeId, RejectCounts, Role, TeamId};
 use crate::pending::{PendingList, PendingState};
 use crate::wire::Welcome;
-use crate::{ChunkNumber, Departure, Instant, Key, Tag};
+use crate::{ChunkNumber, Departure, Instant, Key, Tag, Title};
 
 /// How often a peer says `[hello]` to its splitter (3.6).
 pub(super) const HELLO_INTERVAL: Duration = Duration::from_secs(1);
@@ -34,6 +35,8 @@ pub(super) const MIN_ACTIVITY: i8 = -16;
 /// … if it was silent for so long, too **(ours)**: the rounds of a fast stream
 /// are shorter than the pauses that an operating system makes.
 pub(super) const NEIGHBOUR_SILENCE: Duration = Duration::from_secs(2);
+/// … or so long, if it is in the same subnet: first it is asked for unicast (9).
+pub(super) const LAN_SILENCE: Duration = Duration::from_secs(7);
 /// Events that wait for the driver. A call makes at most a few.
 const MAX_EVENTS: usize = 16;
 /// Complaints that wait to be sent. More losses than that in one go are not
@@ -101,10 +104,30 @@ pub enum PeerEvent {
         /// Why.
         reason: Departure,
     },
+    /// A neighbour of the subnet serves this peer by unicast now, because its
+    /// multicast does not arrive (9).
+    MulticastSilent {
+        /// Its name, once known.
+        id: Option<NodeId>,
+        /// Its endpoint.
+        #[cfg_attr(feature = "defmt", defmt(Debug2Format))]
+        endpoint: SocketAddr,
+    },
+    /// Its multicast arrives again.
+    MulticastBack {
+        /// Its name, once known.
+        id: Option<NodeId>,
+    },
     /// Playing starts with this chunk (6.1).
     Playing {
         /// The first chunk received.
         first: ChunkNumber,
+    },
+    /// The splitter has told the title of what it sends from this chunk on;
+    /// [`Peer::title`](super::Peer::title) has it until the next one (2.6).
+    Title {
+        /// The first chunk with anything of it.
+        from: ChunkNumber,
     },
     /// The splitter says that the peer is out of the team, and why.
     Dismissed {
@@ -133,7 +156,8 @@ pub struct PeerStats {
     pub duplicates: u64,
     /// Chunks that came after their turn (5.1).
     pub late: u64,
-    /// Chunks sent to neighbours, each as often as it was sent.
+    /// Chunks sent to neighbours, each as often as it was sent; to the group
+    /// of a LAN once.
     pub chunks_sent: u64,
     /// Bytes of payload played.
     pub bytes_played: u64,
@@ -180,6 +204,8 @@ pub struct Neighbour {
     pub(super) row: u16,
     /// Chunks it originated, less rounds (8.2).
     pub(super) activity: i8,
+    /// Whether it is in the subnet, and how it is reached there (9).
+    pub(super) reach: Reach,
     /// How many more `[hello]`s it gets unless it is heard.
     pub(super) greetings: u8,
     /// When anything came from it last.
@@ -196,6 +222,7 @@ impl Neighbour {
             pending: PendingList::EMPTY,
             row: NOBODY,
             activity: 0,
+            reach: Reach::NEW,
             greetings: 0,
             heard: None,
             received: 0,
@@ -214,6 +241,16 @@ pub(crate) struct PeerCore {
     pub(super) key: Key,
     pub(super) splitter: Option<SocketAddr>,
     pub(super) splitter_tag: Tag,
+    pub(super) group_tag: Tag,
+    pub(super) max_team: u16,
+    /// The LAN in which the peer plays by IMS (9), and the group's place.
+    pub(super) lan: Option<Lan>,
+    pub(super) group: u16,
+    /// Whether anything was sent to the group since the last tick.
+    pub(super) multicast: bool,
+    pub(super) greet_group: bool,
+    /// There may be members of the list that were never heard.
+    pub(super) ungreeted: bool,
     /// When it began to join.
     pub(super) joined: Instant,
     /// Whether the splitter has answered a `[hello]` or sent a chunk.
@@ -246,6 +283,8 @@ pub(crate) struct PeerCore {
     pub(super) complaints: Deque<ChunkNumber, MAX_COMPLAINTS>,
     pub(super) rumours: Deque<SocketAddr, MAX_RUMOURS>,
     pub(super) next_rumour: Instant,
+    /// The newest that was told (2.6).
+    pub(super) title: Option<Title>,
     pub(super) plan: Option<super::departure::Plan>,
     pub(super) events: Deque<PeerEvent, MAX_EVENTS>,
     pub(super) stats: PeerStats,
@@ -261,6 +300,13 @@ impl PeerCore {
             key: Key::new([0; 16]),
             splitter: None,
             splitter_tag: Tag::NONE,
+            group_tag: Tag::NONE,
+            max_team: 0,
+            lan: None,
+            group: NOBODY,
+            multicast: false,
+            greet_group: false,
+            ungreeted: false,
             joined: Instant::ZERO,
             confirmed: false,
             heard_splitter: Instant::ZERO,
@@ -281,6 +327,7 @@ impl PeerCore {
             complaints: Deque::new(),
             rumours: Deque::new(),
             next_rumour: Instant::ZERO,
+            title: None,
             plan: None,
             events: Deque::new(),
             stats: PeerStats {
@@ -316,6 +363,8 @@ impl PeerCore {
             key: welcome.key,
             splitter: Some(splitter),
             splitter_tag: welcome.key.splitter_tag(),
+            group_tag: welcome.group_tag,
+            max_team: welcome.max_team,
             joined: now,
             heard_splitter: now,
             stats,
@@ -329,6 +378,7 @@ impl PeerCore {
         self.tick = None;
         self.leave_retry = None;
         self.greet_splitter = false;
+        self.greet_group = false;
         self.part_splitter = false;
         self.credits = 0;
         self.ended = false;

@@ -6,7 +6,7 @@ use super::{MYSELF, Peer, PeerStats, Phase};
 use crate::buffer::NOBODY;
 use crate::node::{NodeId, TeamId};
 use crate::sets;
-use crate::{ChunkNumber, Neighbour};
+use crate::{ChunkNumber, Neighbour, Title};
 
 /// One neighbour, as seen by a peer.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -17,8 +17,10 @@ pub struct NeighbourView {
     pub id: Option<NodeId>,
     /// Its endpoint.
     pub endpoint: SocketAddr,
-    /// Whether it is in `forward[self]`.
+    /// Whether it is served: it is in `forward[self]`, or the group is (9).
     pub served: bool,
+    /// Whether it is in the peer's subnet and both play by IMS (9.1).
+    pub lan: bool,
     /// Whether anything ever came from it.
     pub heard: bool,
     /// Chunks it originated, less rounds (8.2).
@@ -55,6 +57,12 @@ impl Peer<'_> {
         self.core.id
     }
 
+    /// The newest title that the splitter has told. It may be of a chunk that
+    /// is played later (2.6).
+    pub fn title(&self) -> Option<&Title> {
+        self.core.title.as_ref()
+    }
+
     /// Its team.
     pub fn team(&self) -> TeamId {
         self.core.team
@@ -72,12 +80,13 @@ impl Peer<'_> {
 
     /// Its neighbours, in table order.
     pub fn neighbours(&self) -> impl Iterator<Item = NeighbourView> + '_ {
-        self.neighbours.iter().filter(|(place, ..)| *place != MYSELF).map(
+        self.neighbours.iter().filter(|(place, ..)| self.is_neighbour(*place)).map(
             |(place, endpoint, neighbour)| NeighbourView {
                 place,
                 id: neighbour.id,
                 endpoint,
-                served: self.sets.contains(sets::FORWARD_SELF, place),
+                served: self.serves(place),
+                lan: neighbour.reach.lan,
                 heard: neighbour.heard.is_some(),
                 activity: neighbour.activity,
                 received: neighbour.received,

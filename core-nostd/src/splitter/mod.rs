@@ -19,10 +19,10 @@ pub use view::MemberView;
 
 use crate::buffer::NOBODY;
 use crate::endpoints::{Endpoints, Entry};
-use crate::node::{Departure, Node, NodeId, Reject, Role, Transmit};
+use crate::node::{Departure, Node, NodeId, Reject, Role, Rules, Transmit};
 use crate::time::{Instant, earlier};
 use crate::wire::{self, Message, Refusal, Welcome};
-use crate::{ChunkNumber, Tag};
+use crate::{BadTitle, ChunkNumber, Tag, Title};
 
 /// The memory that a splitter lives in. All of its state is here: who copies
 /// it copies the splitter.
@@ -83,7 +83,8 @@ impl<'s> Splitter<'s> {
     }
 
     /// Takes in a joiner's request (3.1): who it is and what it gets to know.
-    /// `endpoint` is the address of its connection with the port it named.
+    /// `endpoint` is the address of its connection with the port it named;
+    /// `rules` are those by which it will play.
     ///
     /// # Errors
     ///
@@ -93,6 +94,7 @@ impl<'s> Splitter<'s> {
         now: Instant,
         endpoint: SocketAddr,
         role: Role,
+        rules: Rules,
         trusted: bool,
     ) -> Result<Admission, Refusal> {
         if self.core.stopping {
@@ -107,7 +109,7 @@ impl<'s> Splitter<'s> {
         let id = NodeId { role, number: self.core.next_number };
         self.core.next_number += 1;
         let key = self.core.config.key.of_member(endpoint, id.number);
-        self.core.remember_joining(Joining { endpoint, id, since: now });
+        self.core.remember_joining(Joining { endpoint, id, rules, since: now });
         Ok(Admission { id, endpoint, key })
     }
 
@@ -124,6 +126,7 @@ impl<'s> Splitter<'s> {
             id: admission.id,
             you: admission.endpoint,
             key: admission.key,
+            group_tag: self.core.config.key.group_tag(),
             chunk_bytes: self.core.config.chunk_bytes,
             buffer_chunks: self.core.config.buffer_chunks,
             max_team: self.core.config.max_team,
@@ -146,20 +149,21 @@ impl<'s> Splitter<'s> {
             let (endpoint, member) = self.members.get(place)?;
             let mut joining = self.core.joining.iter().filter(earlier);
             let again = joining.find(|joining| joining.endpoint == endpoint);
-            Some((endpoint, again.map_or(member.id, |joining| joining.id)))
+            let member = (member.id, member.rules);
+            Some((endpoint, again.map_or(member, |joining| (joining.id, joining.rules))))
         });
         let joining = self.core.joining.iter().filter(earlier);
         let joining = joining
             .filter(|joining| self.members.find(joining.endpoint).is_none())
-            .map(|joining| (joining.endpoint, joining.id));
+            .map(|joining| (joining.endpoint, (joining.id, joining.rules)));
         let room = usize::from(self.core.config.max_team) - 1;
         members
             .chain(joining)
             .filter(|(endpoint, _)| *endpoint != admission.endpoint)
             .take(room)
-            .map(|(endpoint, id)| {
+            .map(|(endpoint, (id, rules))| {
                 let key = self.core.config.key.of_member(endpoint, id.number);
-                wire::Acquaintance { id, endpoint, tag: key.tag(admission.endpoint) }
+                wire::Acquaintance { id, endpoint, rules, tag: key.tag(admission.endpoint) }
             })
     }
 
@@ -204,6 +208,24 @@ impl<'s> Splitter<'s> {
         Ok((number, Some(id)))
     }
 
+    /// The next chunk begins something of this title: tells the team (2.6).
+    /// An empty text takes the last title back. Tells the chunk's number.
+    ///
+    /// # Errors
+    ///
+    /// [`BadTitle`] if the text is too long or has control characters.
+    pub fn set_title(&mut self, text: &str) -> Result<ChunkNumber, BadTitle> {
+        let from = self.core.next_chunk;
+        self.core.title = Some(Title::new(from, text)?);
+        for place in &self.order[..self.members.len()] {
+            if let Some(member) = self.members.get_mut(usize::from(*place)) {
+                member.entitle();
+            }
+        }
+        self.core.title_turn = 0;
+        Ok(from)
+    }
+
     // -- team --
 
     fn is_full(&self, endpoint: SocketAddr) -> bool {
@@ -226,7 +248,8 @@ impl<'s> Splitter<'s> {
     }
 
     /// Puts a joiner at the end of the team (3.5).
-    fn insert(&mut self, now: Instant, endpoint: SocketAddr, id: NodeId) -> Result<(), Reject> {
+    fn insert(&mut self, now: Instant, joining: Joining) -> Result<(), Reject> {
+        let Joining { endpoint, id, rules, .. } = joining;
         if let Some(earlier) = self.members.find(endpoint) {
             self.remove(earlier, Departure::Rejoined);
         }
@@ -238,7 +261,7 @@ impl<'s> Splitter<'s> {
         let size = self.members.len();
         let place = self
             .members
-            .insert(endpoint, Member::new(id, key.splitter_tag(), now))
+            .insert(endpoint, Member::new(id, rules, key.splitter_tag(), now))
             .map_err(|_| Reject::TableFull)?;
         self.order[size] = place as u16;
         self.core.stats.peers_max = self.core.stats.peers_max.max(size as u32 + 1);
@@ -267,6 +290,10 @@ impl<'s> Splitter<'s> {
         if self.core.stopping && turn < self.core.farewell_turn {
             self.core.farewell_turn -= 1;
         }
+        if turn < self.core.title_turn && self.core.title_turn != usize::MAX {
+            self.core.title_turn -= 1;
+        }
+        self.core.title_reply.take_if(|member| *member == place);
         self.core.event(SplitterEvent::Left { id: member.id, endpoint, reason });
     }
 
@@ -299,6 +326,7 @@ impl<'s> Splitter<'s> {
                     member.heard = now;
                 }
                 self.core.reply(endpoint, id, None);
+                self.core.title_reply = Some(place);
                 Ok(())
             }
             Message::Goodbye { id: named, .. } if named == id => {
@@ -336,9 +364,10 @@ impl<'s> Splitter<'s> {
             return Err(unproven);
         }
         let joining = self.core.take_joining(from, id);
-        if hello && joining && !self.core.stopping {
-            self.insert(now, from, id)?;
+        if let (true, Some(joining), false) = (hello, joining, self.core.stopping) {
+            self.insert(now, joining)?;
             self.core.reply(from, id, None);
+            self.core.title_reply = self.members.find(from);
         } else {
             let reason = if hello { Departure::NotAMember } else { Departure::Goodbye };
             self.core.reply(from, id, Some(reason));
@@ -396,9 +425,30 @@ impl<'s> Splitter<'s> {
         if let Some(outgoing) = self.core.outgoing.take() {
             return Some(Plan::Chunk(outgoing));
         }
-        let place = *self.order[..self.members.len()].get(self.core.farewell_turn)?;
+        if let Some(place) = self.core.title_reply.take()
+            && self.tells_title(place)
+        {
+            return Some(Plan::Title(place));
+        }
+        let size = self.members.len();
+        while let Some(place) = self.order[..size].get(self.core.title_turn).copied() {
+            self.core.title_turn += 1;
+            if self.tells_title(usize::from(place)) {
+                return Some(Plan::Title(usize::from(place)));
+            }
+        }
+        self.core.title_turn = usize::MAX;
+        let place = *self.order[..size].get(self.core.farewell_turn)?;
         self.core.farewell_turn += 1;
         Some(Plan::Farewell(usize::from(place)))
+    }
+
+    /// Whether a member has yet to be told the title; it counts as told.
+    fn tells_title(&mut self, place: usize) -> bool {
+        let Some(member) = self.members.get_mut(place) else { return false };
+        let tells = self.core.title.is_some() && member.title_repeats > 0;
+        member.title_repeats -= u8::from(tells);
+        tells
     }
 
     fn write(&self, plan: &Plan, buf: &mut [u8]) -> Option<usize> {
@@ -407,13 +457,18 @@ impl<'s> Splitter<'s> {
                 let tag = self.core.config.key.of_member(endpoint, id.number).splitter_tag();
                 let message = match goodbye {
                     Some(reason) => Message::Goodbye { id, reason },
-                    None => Message::Hello { id, answer: false },
+                    None => Message::Hello { id, answer: false, rules: Rules::Dbs, unicast: false },
                 };
                 (tag, message)
             }
             Plan::Chunk(state::Outgoing { number, place, len }) => {
                 let (origin, member) = self.members.get(place)?;
                 (member.tag, Message::Chunk { number, origin, payload: &self.payload[..len] })
+            }
+            Plan::Title(place) => {
+                let (_, member) = self.members.get(place)?;
+                let title = self.core.title.as_ref()?;
+                (member.tag, Message::Title { from: title.from(), text: title.text() })
             }
             Plan::Farewell(place) => {
                 let (_, member) = self.members.get(place)?;
@@ -511,9 +566,9 @@ impl Node for Splitter<'_> {
             }
             let to = match self.core.plan.as_ref()? {
                 Plan::Reply(reply) => Some(reply.endpoint),
-                Plan::Chunk(state::Outgoing { place, .. }) | Plan::Farewell(place) => {
-                    self.members.get(*place).map(|(endpoint, _)| endpoint)
-                }
+                Plan::Chunk(state::Outgoing { place, .. })
+                | Plan::Farewell(place)
+                | Plan::Title(place) => self.members.get(*place).map(|(endpoint, _)| endpoint),
             };
             if to.is_some() {
                 return to;

@@ -6,8 +6,8 @@ use core::time::Duration;
 use heapless::{Deque, Vec};
 
 use crate::endpoints::EndpointsState;
-use crate::node::{Departure, NodeId, RejectCounts, TeamId};
-use crate::{ChunkNumber, Instant, Key, Tag};
+use crate::node::{Departure, NodeId, RejectCounts, Rules, TeamId};
+use crate::{ChunkNumber, Instant, Key, Tag, Title};
 
 /// How often a splitter looks for silent members.
 pub(super) const TICK: Duration = Duration::from_millis(500);
@@ -27,6 +27,8 @@ pub(super) const CHUNKS_PER_PARDON: u64 = 8;
 /// Joiners between admission and first `[hello]`. One more pushes out the
 /// oldest, who may join again.
 const MAX_JOINING: usize = 64;
+/// How often a member is told a title: datagrams get lost.
+const TITLE_REPEATS: u8 = 3;
 /// Answers that wait to be sent; a call makes at most two.
 const MAX_REPLIES: usize = 8;
 /// Events that wait for the driver.
@@ -153,6 +155,7 @@ impl History {
 #[derive(Debug, Clone)]
 pub struct Member {
     pub(super) id: NodeId,
+    pub(super) rules: Rules,
     pub(super) tag: Tag,
     pub(super) joined: Instant,
     pub(super) heard: Instant,
@@ -160,20 +163,24 @@ pub struct Member {
     /// Losses charged and not yet forgiven (8.1).
     pub(super) losses: u32,
     pub(super) losses_ever: u32,
+    /// How many times more it is told the title (2.6).
+    pub(super) title_repeats: u8,
     /// `chunks` as it was at the last ticks, the latest first.
     pub(super) chunks_before: [u64; TICKS_PER_SECOND],
 }
 
 impl Member {
-    pub(super) fn new(id: NodeId, tag: Tag, now: Instant) -> Member {
+    pub(super) fn new(id: NodeId, rules: Rules, tag: Tag, now: Instant) -> Member {
         Member {
             id,
+            rules,
             tag,
             joined: now,
             heard: now,
             chunks: 0,
             losses: 0,
             losses_ever: 0,
+            title_repeats: TITLE_REPEATS,
             chunks_before: [0; TICKS_PER_SECOND],
         }
     }
@@ -187,6 +194,11 @@ impl Member {
             && u64::from(self.losses) > last_second.max(max_losses.into())
     }
 
+    /// The title has changed (2.6).
+    pub(super) fn entitle(&mut self) {
+        self.title_repeats = TITLE_REPEATS;
+    }
+
     pub(super) fn tick(&mut self) {
         self.chunks_before.rotate_right(1);
         self.chunks_before[0] = self.chunks;
@@ -197,6 +209,7 @@ impl Member {
 pub(super) struct Joining {
     pub(super) endpoint: SocketAddr,
     pub(super) id: NodeId,
+    pub(super) rules: Rules,
     pub(super) since: Instant,
 }
 
@@ -222,13 +235,16 @@ pub(super) enum Plan {
     Reply(Reply),
     Chunk(Outgoing),
     Farewell(usize),
+    Title(usize),
 }
 
 impl Plan {
     pub(super) fn is_for(&self, member: usize) -> bool {
         match self {
             Plan::Reply(_) => false,
-            Plan::Chunk(Outgoing { place, .. }) | Plan::Farewell(place) => *place == member,
+            Plan::Chunk(Outgoing { place, .. }) | Plan::Farewell(place) | Plan::Title(place) => {
+                *place == member
+            }
         }
     }
 }
@@ -249,6 +265,12 @@ pub(super) struct SplitterCore {
     pub(super) goodbyes: u8,
     /// Who is told next that the splitter stops; past the end: nobody.
     pub(super) farewell_turn: usize,
+    /// What is being played, if it has a title (2.6).
+    pub(super) title: Option<Title>,
+    /// Who is told the title next; past the end: nobody.
+    pub(super) title_turn: usize,
+    /// A member whose `[hello]` is answered with the title, too.
+    pub(super) title_reply: Option<usize>,
     pub(super) stopping: bool,
     pub(super) stopped: bool,
     pub(super) events: Deque<SplitterEvent, MAX_EVENTS>,
@@ -270,6 +292,9 @@ impl SplitterCore {
             leave_retry: None,
             goodbyes: 0,
             farewell_turn: usize::MAX,
+            title: None,
+            title_turn: usize::MAX,
+            title_reply: None,
             stopping: false,
             stopped: false,
             events: Deque::new(),
@@ -293,9 +318,9 @@ impl SplitterCore {
         let _ = self.joining.push(joining);
     }
 
-    pub(super) fn take_joining(&mut self, endpoint: SocketAddr, id: NodeId) -> bool {
+    pub(super) fn take_joining(&mut self, endpoint: SocketAddr, id: NodeId) -> Option<Joining> {
         let place = self.joining.iter().position(|one| one.endpoint == endpoint && one.id == id);
-        place.map(|place| self.joining.remove(place)).is_some()
+        place.map(|place| self.joining.remove(place))
     }
 
     pub(super) fn forget_joining(&mut self, now: Instant) {

@@ -9,7 +9,7 @@ use std::time::Duration;
 
 use p2psp_core::wire::{self, Envelope, MAX_DATAGRAM_BYTES, Message};
 use p2psp_core::{
-    ChunkNumber, Instant, Key, Node, NodeId, Peer, PeerEvent, Playout, Role, Splitter,
+    ChunkNumber, Instant, Key, Lan, Node, NodeId, Peer, PeerEvent, Playout, Role, Rules, Splitter,
     SplitterConfig, SplitterEvent, SplitterStorage, Storage, TeamId,
 };
 
@@ -52,10 +52,13 @@ impl Rng {
 }
 
 /// A datagram on its way.
+#[derive(Clone)]
 pub struct InFlight {
     pub from: SocketAddr,
     pub to: SocketAddr,
     pub bytes: Vec<u8>,
+    /// One copy of what was sent to the group of a LAN.
+    pub multicast: bool,
 }
 
 /// A chunk that went from one node to another, as `S>M0:2`.
@@ -63,6 +66,8 @@ pub type Sent = String;
 
 pub struct Member {
     pub endpoint: SocketAddr,
+    /// The LAN in which it plays by IMS.
+    pub lan: Option<Lan>,
     pub storage: Box<PeerStorage>,
     pub events: Vec<PeerEvent>,
     /// Numbers played (`Ok`) or lost (`Err`).
@@ -161,9 +166,15 @@ impl Team {
 
     /// Adds one that has not joined yet; its index.
     pub fn add(&mut self) -> usize {
+        self.add_at(endpoint(self.members.len()), None)
+    }
+
+    /// Adds one at an endpoint, maybe in a LAN; its index.
+    pub fn add_at(&mut self, endpoint: SocketAddr, lan: Option<Lan>) -> usize {
         let index = self.members.len();
         self.members.push(Member {
-            endpoint: endpoint(index),
+            endpoint,
+            lan,
             storage: Box::new(PeerStorage::new()),
             events: Vec::new(),
             played: Vec::new(),
@@ -184,10 +195,15 @@ impl Team {
         let (now, at) = (self.now, self.members[index].endpoint);
         let splitter_endpoint = self.splitter_endpoint;
         let mut splitter = Splitter::new(self.splitter.memory());
-        let admission = splitter.admit(now, at, role, true).expect("admitted");
+        let rules = if self.members[index].lan.is_some() { Rules::Ims } else { Rules::Dbs };
+        let admission = splitter.admit(now, at, role, rules, true).expect("admitted");
         let welcome = splitter.welcome(&admission, 0, "audio/mpeg", "");
         let mut peer = Peer::new(self.members[index].storage.memory());
         peer.join(now, splitter_endpoint, TEAM, &welcome).expect("fits");
+        if let Some(lan) = self.members[index].lan {
+            Peer::new(self.members[index].storage.memory()).use_lan(lan).expect("fits");
+        }
+        let mut peer = Peer::new(self.members[index].storage.memory());
         for member in splitter.list(&admission) {
             peer.add_member(&member).expect("fits");
         }
@@ -244,10 +260,25 @@ impl Team {
         loop {
             self.collect(&mut wire);
             let Some(datagram) = wire.pop_front() else { break };
-            if !(self.drop)(&datagram) {
-                self.deliver(&datagram);
+            for copy in self.copies(datagram) {
+                if !(self.drop)(&copy) {
+                    self.deliver(&copy);
+                }
             }
         }
+    }
+
+    /// What is sent to a group comes to all of the sender's LAN, the sender's
+    /// own host included.
+    fn copies(&self, datagram: InFlight) -> Vec<InFlight> {
+        if !datagram.to.ip().is_multicast() {
+            return vec![datagram];
+        }
+        let here = |lan: &Lan| lan.group == datagram.to && lan.contains(datagram.from.ip());
+        let hearers = self.members.iter().filter(|member| member.lan.as_ref().is_some_and(here));
+        hearers
+            .map(|member| InFlight { to: member.endpoint, multicast: true, ..datagram.clone() })
+            .collect()
     }
 
     pub fn deliver(&mut self, datagram: &InFlight) {
@@ -279,7 +310,12 @@ impl Team {
         let mut splitter = Splitter::new(self.splitter.memory());
         while let Some(transmit) = splitter.poll_transmit(&mut buf) {
             let bytes = buf[..transmit.len].to_vec();
-            out.push(InFlight { from: self.splitter_endpoint, to: transmit.to, bytes });
+            out.push(InFlight {
+                from: self.splitter_endpoint,
+                to: transmit.to,
+                bytes,
+                multicast: false,
+            });
         }
         while let Some(event) = splitter.poll_event() {
             self.splitter_events.push(event);
@@ -292,7 +328,7 @@ impl Team {
                 let bytes = buf[..transmit.len].to_vec();
                 let chunk = matches!(wire::decode(&bytes).unwrap().message, Message::Chunk { .. });
                 if !(selfish && chunk) {
-                    out.push(InFlight { from, to: transmit.to, bytes });
+                    out.push(InFlight { from, to: transmit.to, bytes, multicast: false });
                 }
             }
             while let Some(event) = peer.poll_event() {
@@ -314,6 +350,9 @@ impl Team {
         if endpoint == self.splitter_endpoint {
             return "S".to_owned();
         }
+        if endpoint.ip().is_multicast() {
+            return "LAN".to_owned();
+        }
         self.members
             .iter_mut()
             .find(|member| member.endpoint == endpoint)
@@ -323,7 +362,7 @@ impl Team {
     /// `forward` of a member as in the published figures: `M0: [P1, P2]`.
     pub fn forward(&mut self, index: usize) -> String {
         let peer = self.members[index].peer();
-        let name = |place| peer.name(place).map_or("?".to_owned(), |id: NodeId| id.to_string());
+        let name = |place| name_at(&peer, place);
         let rows: Vec<String> = peer
             .forward()
             .map(|(origin, to)| {
@@ -341,8 +380,7 @@ impl Team {
             .pending()
             .map(|(to, chunks)| {
                 let chunks: Vec<String> = chunks.map(|chunk| chunk.to_string()).collect();
-                let to = peer.name(to).map_or("?".to_owned(), |id| id.to_string());
-                format!("{to}: {}", chunks.join(" "))
+                format!("{}: {}", name_at(&peer, to), chunks.join(" "))
             })
             .collect();
         rows.join("; ")
@@ -355,6 +393,13 @@ impl Team {
     pub fn size(&mut self) -> usize {
         self.splitter().team_size()
     }
+}
+
+fn name_at(peer: &Peer<'_>, place: usize) -> String {
+    if peer.group_place() == Some(place) {
+        return "LAN".to_owned();
+    }
+    peer.name(place).map_or("?".to_owned(), |id: NodeId| id.to_string())
 }
 
 impl Member {

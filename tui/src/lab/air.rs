@@ -1,12 +1,14 @@
 //! Between the nodes: takes what a node sends and decides its fate.
 
+use std::sync::Arc;
+
 use p2psp_core::wire::{self, Message};
 use p2psp_core::{Instant, Transmit};
 
 use super::journal::{Effect, Journal};
+use super::lans::{GROUP, Lans, node_at};
 use super::ledger::Broken;
 use super::link::{Fate, Links};
-use super::member::{endpoint, node_at};
 use super::plan::Plan;
 use super::queue::{Brief, Packets};
 use super::rng::Rng;
@@ -16,6 +18,7 @@ use super::rng::Rng;
 pub(super) struct Air {
     pub(super) packets: Packets,
     pub(super) links: Links,
+    pub(super) lans: Arc<Lans>,
     pub(super) rng: Rng,
     pub(super) now_us: u64,
     /// Until chunk 0 is cut the network is perfect.
@@ -28,7 +31,14 @@ impl Air {
         for (from, to, link) in &plan.own_links {
             links.set(*from, *to, *link);
         }
-        Air { packets: Packets::default(), links, rng: Rng::new(plan.seed), now_us: 0, open: false }
+        Air {
+            packets: Packets::default(),
+            links,
+            lans: Arc::new(Lans::new(&plan.lans)),
+            rng: Rng::new(plan.seed),
+            now_us: 0,
+            open: false,
+        }
     }
 
     /// The core's time.
@@ -49,13 +59,15 @@ impl Air {
         let to = node_at(transmit.to);
         let packet = self.packets.at_mut(slot);
         packet.len = transmit.len as u8;
-        (packet.from, packet.to) = (from, to);
+        (packet.from, packet.to, packet.multicast) = (from, to, false);
         packet.brief = match wire::decode(&packet.bytes[..transmit.len]).map(|one| one.message) {
             Ok(Message::Chunk { number, origin, .. }) => {
                 if to == from {
                     journal.check(self.now_us, from, Err(Broken::SentToOneself(number)));
-                } else if from != super::SPLITTER && origin == endpoint(to) {
+                } else if from != super::SPLITTER && node_at(origin) == to {
                     journal.check(self.now_us, from, Err(Broken::SentToOrigin(number)));
+                } else if to == GROUP && node_at(origin) != from {
+                    journal.check(self.now_us, from, Err(Broken::MulticastOfOther(number)));
                 }
                 Brief::Chunk(number)
             }
@@ -71,8 +83,27 @@ impl Air {
             return brief;
         }
         journal.sent(self.now_us, from, to, brief);
-        self.launch(journal, slot);
+        if to == GROUP {
+            self.multicast(journal, slot);
+        } else {
+            self.launch(journal, slot);
+        }
         brief
+    }
+
+    /// One datagram to the group: a copy to each that is in the sender's LAN,
+    /// each with a fate of its own.
+    fn multicast(&mut self, journal: &mut Journal, slot: u32) {
+        let from = self.packets.at(slot).from;
+        let lans = self.lans.clone();
+        for hearer in lans.hearers(from) {
+            let copy = self.packets.reserve();
+            let mut packet = self.packets.at(slot).clone();
+            (packet.to, packet.multicast) = (hearer, true);
+            *self.packets.at_mut(copy) = packet;
+            self.launch(journal, copy);
+        }
+        self.packets.release(slot);
     }
 
     fn launch(&mut self, journal: &mut Journal, slot: u32) {

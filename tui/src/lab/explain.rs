@@ -3,7 +3,7 @@
 use p2psp_core::{ChunkNumber, Departure, Reject};
 
 use super::tables::Tables;
-use super::{Brief, Deed, Effect, End, Event, EventKind, Lab, Loss, Outcome, SPLITTER};
+use super::{Brief, Deed, Effect, End, Event, EventKind, GROUP, Lab, Loss, Outcome, SPLITTER};
 
 /// Names and chunks that a sentence lists; more are counted.
 const MAX_LISTED: usize = 8;
@@ -25,8 +25,8 @@ pub fn explain(lab: &Lab, event: &Event, effects: &[Effect]) -> String {
         EventKind::Cut { chunk, origin: None } => {
             format!("S cuts chunk {chunk}, and there is no team to give it to")
         }
-        EventKind::Delivered { from, to, brief, outcome } => {
-            say.delivered(from, to, brief, outcome)
+        EventKind::Delivered { from, to, brief, multicast, outcome } => {
+            say.delivered(from, to, brief, multicast, outcome)
         }
         EventKind::Timer { node } => say.timer(node),
         EventKind::Leaves { member } => {
@@ -104,8 +104,18 @@ impl Sentence<'_> {
         }
     }
 
-    fn delivered(&self, from: u16, to: u16, brief: Brief, outcome: Outcome) -> String {
-        let (sender, receiver) = (self.name(from), self.name(to));
+    fn delivered(
+        &self,
+        from: u16,
+        to: u16,
+        brief: Brief,
+        multicast: bool,
+        outcome: Outcome,
+    ) -> String {
+        let (mut sender, receiver) = (self.name(from), self.name(to));
+        if multicast {
+            sender.push_str(" over the LAN (9.1)");
+        }
         let what = say(brief);
         match (brief, outcome) {
             (_, Outcome::Unheard) => {
@@ -123,7 +133,7 @@ impl Sentence<'_> {
                  {}",
                 self.turn(to)
             ),
-            (Brief::Chunk(chunk), Outcome::Taken) => self.received(from, to, chunk),
+            (Brief::Chunk(chunk), Outcome::Taken) => self.received(from, to, chunk, &sender),
             (Brief::Hello, _) if to == SPLITTER => {
                 let joins = self.effects.contains(&Effect::Joined { member: from });
                 match joins {
@@ -134,9 +144,18 @@ impl Sentence<'_> {
             (Brief::Hello, _) if from == SPLITTER => {
                 format!("{receiver} got [hello] from S, which has it in the team (3.6)")
             }
-            (Brief::Hello, _) => format!(
-                "{receiver} got [hello] from {sender}, so {sender} is in F({receiver}) (3.4)"
-            ),
+            (Brief::Hello, _) => {
+                let tables = Tables::of(&self.lab.members[usize::from(to) - 1]);
+                let serves = |node| {
+                    tables.forward.iter().any(|(origin, all)| *origin == to && all.contains(&node))
+                };
+                let so = match (serves(from), serves(GROUP)) {
+                    (true, _) => format!("so {} is in F({receiver}) (3.4)", self.name(from)),
+                    (_, true) => format!("so the LAN is in F({receiver}) (9.1)"),
+                    _ => "which changes nothing".to_owned(),
+                };
+                format!("{receiver} got [hello] from {sender}, {so}")
+            }
             (Brief::Goodbye, _) if to == SPLITTER => {
                 format!("S got [goodbye] from {sender} and answers (7.2)")
             }
@@ -154,8 +173,8 @@ impl Sentence<'_> {
     }
 
     /// A chunk was stored.
-    fn received(&self, from: u16, to: u16, chunk: ChunkNumber) -> String {
-        let (sender, receiver) = (self.name(from), self.name(to));
+    fn received(&self, from: u16, to: u16, chunk: ChunkNumber, sender: &str) -> String {
+        let receiver = self.name(to);
         let turn = self.turn(to);
         if from != SPLITTER {
             return format!("{receiver} got chunk {chunk} from {sender}{turn}");
@@ -194,7 +213,10 @@ impl Sentence<'_> {
         let Some(neighbour) = neighbour else {
             return "; it may serve one neighbour (5.5), but none waits for a chunk".to_owned();
         };
-        let (name, what) = (self.name(neighbour), chunks_in_words(&chunks));
+        let (name, what) = match neighbour {
+            GROUP => ("the LAN, in one datagram (9.1)".to_owned(), chunks_in_words(&chunks)),
+            _ => (self.name(neighbour), chunks_in_words(&chunks)),
+        };
         match lab_member.selfish {
             true => format!(
                 "; it should serve one neighbour (5.5), {name}, which waits for {what}, but is \

@@ -48,6 +48,8 @@ pub enum EventKind {
         to: u16,
         /// What it says.
         brief: Brief,
+        /// Whether it was sent to the group of a LAN.
+        multicast: bool,
         /// What the receiver made of it.
         outcome: Outcome,
     },
@@ -122,7 +124,7 @@ pub enum Effect {
     Sent {
         /// Its sender.
         from: u16,
-        /// Its receiver.
+        /// Its receiver, or [`GROUP`](super::GROUP).
         to: u16,
         /// What it says.
         brief: Brief,

@@ -8,6 +8,7 @@
 //!   nothing is lost that was stored;
 //! - a received chunk serves at most one neighbour (5.5);
 //! - no chunk is sent to its origin, nor to oneself (5.4);
+//! - only chunks from the splitter go to the group of a LAN (9.2);
 //! - `pending` names members of the team only (4).
 
 use p2psp_core::ChunkNumber;
@@ -35,6 +36,8 @@ pub enum Broken {
     SentToOrigin(ChunkNumber),
     /// A chunk was sent to its sender.
     SentToOneself(ChunkNumber),
+    /// A chunk that came from a peer was sent to the group of a LAN.
+    MulticastOfOther(ChunkNumber),
     /// Something is pending for one who is no member.
     PendingForStranger,
 }
@@ -51,6 +54,7 @@ impl std::fmt::Display for Broken {
             Broken::ServedSeveral => write!(f, "served several neighbours for one chunk (5.5)"),
             Broken::SentToOrigin(chunk) => write!(f, "sent chunk {chunk} to its origin (5.4)"),
             Broken::SentToOneself(chunk) => write!(f, "sent chunk {chunk} to itself (5.4)"),
+            Broken::MulticastOfOther(chunk) => write!(f, "multicast chunk {chunk} of a peer (9.2)"),
             Broken::PendingForStranger => write!(f, "has chunks pending for no member (4)"),
         }
     }

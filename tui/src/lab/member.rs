@@ -1,8 +1,6 @@
 //! A peer of the lab: the core's peer, its part in the scenario, and what was
 //! seen of it from outside.
 
-use std::net::{IpAddr, Ipv4Addr, SocketAddr};
-
 use p2psp_core::wire::Acquaintance;
 use p2psp_core::{Admission, NodeId, Peer, PeerStats};
 
@@ -12,8 +10,6 @@ use crate::net::storage::PeerStorage;
 
 /// The splitter's index; the members follow.
 pub const SPLITTER: u16 = 0;
-/// All nodes' port: short in a datagram.
-const PORT: u16 = 100;
 
 /// Where a member is in its part of the scenario.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -145,31 +141,5 @@ impl Member {
         self.invitation = None;
         self.timer_us = None;
         self.life = life;
-    }
-}
-
-/// Where the node with this index is reached: its index is in the address.
-pub(super) fn endpoint(node: u16) -> SocketAddr {
-    let [high, low] = node.to_be_bytes();
-    SocketAddr::from((Ipv4Addr::new(10, 0, high, low), PORT))
-}
-
-/// The index of the node that is reached there.
-pub(super) fn node_at(endpoint: SocketAddr) -> u16 {
-    match endpoint.ip() {
-        IpAddr::V4(ip) => u16::from_be_bytes([ip.octets()[2], ip.octets()[3]]),
-        IpAddr::V6(_) => u16::MAX,
-    }
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn an_endpoint_tells_its_node() {
-        for node in [SPLITTER, 1, 255, 256, 4096, u16::MAX] {
-            assert_eq!(node_at(endpoint(node)), node);
-        }
     }
 }

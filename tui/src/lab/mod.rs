@@ -19,6 +19,7 @@ pub mod explain;
 mod hand;
 mod journal;
 mod keyframes;
+mod lans;
 mod ledger;
 mod link;
 mod member;
@@ -36,13 +37,14 @@ pub mod tables;
 use std::rc::Rc;
 use std::sync::Arc;
 
-use p2psp_core::{ChunkNumber, Key, Splitter, SplitterConfig, TeamId};
+use p2psp_core::{ChunkNumber, Key, NodeId, Splitter, SplitterConfig, TeamId};
 
 use air::Air;
 pub use arrivals::{ARRIVALS, Arrivals};
 pub use hand::{Deed, Impossible, Script};
 use journal::Journal;
 pub use journal::{Effect, End, Event, EventKind, Outcome, Totals, Violation};
+pub use lans::{GROUP, MAX_LANS};
 pub use ledger::Broken;
 pub use link::{Link, Loss};
 pub use member::{Life, Member, SPLITTER, Seen};
@@ -218,21 +220,33 @@ impl Lab {
         self.members.get_mut(usize::from(node).checked_sub(1)?).map(Rc::make_mut)
     }
 
-    /// A node's name: `S`, `M0`, `P1` …
+    /// A node's name: `S`, `M0`, `P1` …; of [`GROUP`], `LAN`.
     pub fn name(&self, node: u16) -> Name {
-        Name(self.plan.name_of(node))
+        match self.plan.name_of(node) {
+            Some(id) => Name::Member(id),
+            None if node == GROUP => Name::Lan,
+            None => Name::Splitter,
+        }
     }
 }
 
 /// A node's name, to be shown.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub struct Name(Option<p2psp_core::NodeId>);
+pub enum Name {
+    /// The splitter.
+    Splitter,
+    /// The group of a LAN.
+    Lan,
+    /// A member.
+    Member(NodeId),
+}
 
 impl std::fmt::Display for Name {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        match self.0 {
-            Some(id) => id.fmt(f),
-            None => f.write_str("S"),
+        match self {
+            Name::Splitter => f.write_str("S"),
+            Name::Lan => f.write_str("LAN"),
+            Name::Member(id) => id.fmt(f),
         }
     }
 }

@@ -38,6 +38,9 @@ pub struct Plan {
     pub initial: u16,
     /// How long the join dialogue takes, in microseconds.
     pub join_us: u64,
+    /// For each member the number of its LAN, in which it plays by IMS (9); 0
+    /// for none. May be empty: nobody is in one.
+    pub lans: Vec<u8>,
     /// The way from any node to any other.
     pub link: Link,
     /// The ways that differ: from, to, properties.
@@ -69,6 +72,7 @@ impl Plan {
             roles: roles.collect(),
             initial: size,
             join_us: 0,
+            lans: Vec::new(),
             link: Link::IDEAL,
             own_links: Vec::new(),
             actions: Vec::new(),

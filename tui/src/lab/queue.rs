@@ -35,12 +35,20 @@ pub(super) struct Packet {
     pub(super) len: u8,
     pub(super) from: u16,
     pub(super) to: u16,
+    /// A copy of what was sent to the group of a LAN.
+    pub(super) multicast: bool,
     pub(super) brief: Brief,
 }
 
 impl Packet {
-    pub(super) const EMPTY: Packet =
-        Packet { bytes: [0; PACKET_BYTES], len: 0, from: 0, to: 0, brief: Brief::Other };
+    pub(super) const EMPTY: Packet = Packet {
+        bytes: [0; PACKET_BYTES],
+        len: 0,
+        from: 0,
+        to: 0,
+        multicast: false,
+        brief: Brief::Other,
+    };
 }
 
 /// Datagrams under way. They stay where they are written until delivered.

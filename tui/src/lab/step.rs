@@ -4,11 +4,12 @@
 use std::rc::Rc;
 
 use p2psp_core::wire::Acquaintance;
-use p2psp_core::{Departure, Node, Peer, PeerEvent, Phase, Playout, SplitterEvent};
+use p2psp_core::{Departure, Node, Peer, PeerEvent, Phase, Playout, Rules, SplitterEvent};
 
 use super::journal::{Effect, End, Event, EventKind, Outcome};
+use super::lans::node_at;
 use super::ledger::{self, Broken, Ledger};
-use super::member::{Invitation, Life, SPLITTER, Seen, endpoint, node_at};
+use super::member::{Invitation, Life, SPLITTER, Seen};
 use super::queue::{Action, Brief, Task};
 use super::{Air, Journal, Lab, Member, TEAM};
 use crate::net::storage::PeerStorage;
@@ -105,7 +106,10 @@ impl Lab {
             if packet == Some(next_us)
                 && let Some(slot) = self.air.packets.pop(next_us)
             {
-                return self.deliver(slot);
+                match self.deliver(slot) {
+                    Some(kind) => return kind,
+                    None => continue,
+                }
             }
             self.air.open = true;
             let Some(task) = self.agenda.pop() else { return EventKind::Ended(End::Chunks) };
@@ -122,11 +126,12 @@ impl Lab {
 
     // -- datagrams --
 
-    fn deliver(&mut self, slot: u32) -> EventKind {
+    /// `None`: nobody listens to the group there.
+    fn deliver(&mut self, slot: u32) -> Option<EventKind> {
         let packet = self.air.packets.at(slot);
-        let (from, to, brief) = (packet.from, packet.to, packet.brief);
+        let (from, to, brief, multicast) = (packet.from, packet.to, packet.brief, packet.multicast);
         let bytes = &packet.bytes[..usize::from(packet.len)];
-        let (now, from_endpoint) = (self.air.now(), endpoint(from));
+        let (now, from_endpoint) = (self.air.now(), self.air.lans.endpoint(from));
         let outcome = if to == SPLITTER {
             let result = self.splitter.splitter().handle_datagram(now, from_endpoint, bytes);
             self.air.packets.release(slot);
@@ -136,7 +141,14 @@ impl Lab {
             let member = Rc::make_mut(&mut self.members[usize::from(to) - 1]);
             let Some(storage) = &mut member.storage else {
                 self.air.packets.release(slot);
-                return EventKind::Delivered { from, to, brief, outcome: Outcome::Unheard };
+                let outcome = Outcome::Unheard;
+                return (!multicast).then_some(EventKind::Delivered {
+                    from,
+                    to,
+                    brief,
+                    multicast,
+                    outcome,
+                });
             };
             let mut peer = storage.peer();
             let stats = peer.stats();
@@ -171,7 +183,7 @@ impl Lab {
                 _ => Outcome::Taken,
             }
         };
-        EventKind::Delivered { from, to, brief, outcome }
+        Some(EventKind::Delivered { from, to, brief, multicast, outcome })
     }
 
     fn cut(&mut self) -> EventKind {
@@ -262,7 +274,9 @@ impl Lab {
         let mut refusal = None;
         let mut splitter = self.splitter.splitter();
         let reached = !self.air.links.are_parted(node, SPLITTER);
-        match reached.then(|| splitter.admit(now, endpoint(node), role, true)) {
+        let lans = &self.air.lans;
+        let rules = if lans.lan(node).is_some() { Rules::Ims } else { Rules::Dbs };
+        match reached.then(|| splitter.admit(now, lans.endpoint(node), role, rules, true)) {
             Some(Ok(admission)) => {
                 let list: Vec<Acquaintance> = splitter.list(&admission).collect();
                 member.invitation = Some(Box::new(Invitation { admission, list }));
@@ -299,7 +313,11 @@ impl Lab {
         member.ledger = Ledger::new(span);
         let storage = member.storage.insert(PeerStorage::for_team(&welcome));
         let mut peer = storage.peer();
-        let mut joined = peer.join(now, endpoint(SPLITTER), TEAM, &welcome);
+        let lans = &self.air.lans;
+        let mut joined = peer.join(now, lans.endpoint(SPLITTER), TEAM, &welcome);
+        if let Some(lan) = lans.lan(node) {
+            joined = joined.and_then(|()| peer.use_lan(lan));
+        }
         for acquaintance in &invitation.list {
             joined = joined.and_then(|()| peer.add_member(acquaintance));
         }
@@ -367,6 +385,9 @@ impl Lab {
         let Some(peer) = self.member_mut(node).and_then(Member::peer) else { return Ok(()) };
         let mut neighbours = peer.neighbours();
         for (place, _) in peer.pending() {
+            if peer.group_place() == Some(place) {
+                continue;
+            }
             let neighbour = neighbours.find(|neighbour| neighbour.place == place);
             let member = neighbour.map(|neighbour| usize::from(node_at(neighbour.endpoint)));
             let known = member.and_then(|member| joined.get(member.checked_sub(1)?));

@@ -5,8 +5,8 @@ use std::fmt;
 
 use p2psp_core::ChunkNumber;
 
-use super::member::node_at;
-use super::{Lab, Member, Name};
+use super::lans::node_at;
+use super::{GROUP, Lab, Member, Name};
 
 /// A member's tables at one moment. Members are named by their index.
 #[derive(Debug, Clone, PartialEq, Eq, Default)]
@@ -52,12 +52,17 @@ impl Tables {
     pub fn of(member: &Member) -> Tables {
         let Some(mut storage) = member.storage.clone() else { return Tables::default() };
         let peer = storage.peer();
-        let me = peer.endpoint().map(node_at);
+        let (me, group) = (peer.endpoint().map(node_at), peer.group_place());
         let neighbours: Vec<(usize, u16)> =
             peer.neighbours().map(|one| (one.place, node_at(one.endpoint))).collect();
         let node = |place: usize| {
             let found = neighbours.binary_search_by_key(&place, |(place, _)| *place).ok();
-            found.map(|found| neighbours[found].1).or(if place == 0 { me } else { None })
+            match found {
+                Some(found) => Some(neighbours[found].1),
+                None if group == Some(place) => Some(GROUP),
+                None if place == 0 => me,
+                None => None,
+            }
         };
         let buffer = peer.buffer();
         let slots: Vec<Option<(ChunkNumber, Option<usize>)>> =

@@ -13,7 +13,7 @@ use p2psp_core::wire::{
     self, Acquaintance, FRAME_LENGTH_BYTES, MAX_FRAME_BYTES, MAX_HEADER_PART_BYTES, Message,
     Refusal, Welcome,
 };
-use p2psp_core::{Reject, Role, TeamId};
+use p2psp_core::{Reject, Role, Rules, TeamId};
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::net::{TcpListener, TcpStream};
 use tokio::sync::{mpsc, oneshot};
@@ -38,6 +38,8 @@ pub(super) struct Request {
     pub local: bool,
     /// What it wants to be.
     pub role: Role,
+    /// By which rules it will play.
+    pub rules: Rules,
     /// The monitor key it knows.
     pub password: Vec<u8>,
     /// For the frames of the answer.
@@ -130,13 +132,15 @@ pub async fn join(
     splitter: SocketAddr,
     port: u16,
     role: Role,
+    rules: Rules,
     password: &[u8],
 ) -> Result<Joined, JoinFailure> {
     let connected = timeout(DIALOGUE_TIME, TcpStream::connect(splitter)).await;
     let mut stream = connected
         .unwrap_or_else(|_| Err(io::ErrorKind::TimedOut.into()))
         .map_err(|error| JoinFailure::Connect(splitter, error))?;
-    let dialogue = timeout(DIALOGUE_TIME, ask(&mut stream, splitter, port, role, password)).await;
+    let dialogue =
+        timeout(DIALOGUE_TIME, ask(&mut stream, splitter, port, role, rules, password)).await;
     dialogue.unwrap_or_else(|_| Err(JoinFailure::Broken(splitter, io::ErrorKind::TimedOut.into())))
 }
 
@@ -145,11 +149,12 @@ async fn ask(
     splitter: SocketAddr,
     port: u16,
     role: Role,
+    rules: Rules,
     password: &[u8],
 ) -> Result<Joined, JoinFailure> {
     let broken = |error| JoinFailure::Broken(splitter, error);
     let mut buffer = [0; FRAME_BUFFER_BYTES];
-    let request = Message::Join { port, role, password };
+    let request = Message::Join { port, role, rules, password };
     let len = wire::frame(TeamId(0), request, &mut buffer)
         .map_err(|_| broken(io::ErrorKind::InvalidInput.into()))?;
     stream.write_all(&buffer[..len]).await.map_err(broken)?;
@@ -252,13 +257,13 @@ async fn answer(
         Err(error) if error.kind() == io::ErrorKind::InvalidData => refusal(Refusal::BadRequest),
         Err(error) => return Err(error),
         Ok(frame) => match wire::decode(frame).map(|envelope| envelope.message) {
-            Ok(Message::Join { port, role, password }) => {
+            Ok(Message::Join { port, role, rules, password }) => {
                 let (answer, answered) = oneshot::channel();
                 let endpoint = SocketAddr::new(from.ip().to_canonical(), port);
                 let own = stream.local_addr()?.ip().to_canonical();
                 let local = endpoint.ip().is_loopback() || endpoint.ip() == own;
                 let request =
-                    Request { endpoint, local, role, password: password.to_vec(), answer };
+                    Request { endpoint, local, role, rules, password: password.to_vec(), answer };
                 if requests.send(request).await.is_err() {
                     refusal(Refusal::Stopping)
                 } else {

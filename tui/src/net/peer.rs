@@ -7,7 +7,7 @@ use std::net::SocketAddr;
 use std::path::PathBuf;
 use std::time::Duration;
 
-use p2psp_core::{Departure, JoinError, Node, PeerEvent, PeerStats, Phase, Playout, Role};
+use p2psp_core::{Departure, JoinError, Node, PeerEvent, PeerStats, Phase, Playout, Role, Rules};
 use tokio::net::TcpListener;
 use tokio::task::{JoinHandle, yield_now};
 use tokio::time::{MissedTickBehavior, interval, sleep, sleep_until, timeout};
@@ -201,7 +201,7 @@ async fn listen(player: PlayerPort) -> Result<Option<TcpListener>, PeerError> {
 
 async fn attempt(options: &PeerOptions, socket: &TeamSocket) -> Result<Joined, JoinFailure> {
     let port = socket.local_addr().map_or(0, |addr| addr.port());
-    join(options.splitter, port, options.role, &options.password).await
+    join(options.splitter, port, options.role, Rules::Dbs, &options.password).await
 }
 
 /// Joins for the first time: what can't be mended by waiting is an error.
@@ -437,6 +437,14 @@ impl Life {
             }
             PeerEvent::NeighbourLeft { id, reason } => {
                 report(Event::Left { peer: name(id), reason: reason.to_string() });
+            }
+            PeerEvent::MulticastSilent { id, endpoint } => {
+                report(Event::Multicast { state: "silent", peer: name(id), addr: Some(endpoint) })
+            }
+            // The hub learns it with the first chunk that is played of it.
+            PeerEvent::Title { .. } => {}
+            PeerEvent::MulticastBack { id } => {
+                report(Event::Multicast { state: "back", peer: name(id), addr: None });
             }
             PeerEvent::Playing { first } => report(Event::Playing { first: first.get() }),
             PeerEvent::Left { .. } => {

@@ -415,7 +415,7 @@ impl Task {
             || (self.options.monitor_key.is_none() && request.local);
         let now = self.clock.now();
         let mut splitter = self.storage.splitter();
-        let frames = match splitter.admit(now, endpoint, request.role, trusted) {
+        let frames = match splitter.admit(now, endpoint, request.role, request.rules, trusted) {
             Ok(admission) => {
                 let StreamInfo { name, content_type } = &self.stream;
                 let len = u32::try_from(header.len()).unwrap_or(u32::MAX);

@@ -7,7 +7,7 @@ use p2psp_core::{
 };
 
 /// Origins besides itself that a peer can forward for.
-const RELAYED_ORIGINS: usize = 28;
+const RELAYED_ORIGINS: usize = 27;
 /// Chunks that may wait at a peer for each member of the team.
 const PENDING_PER_MEMBER: usize = 16;
 /// Chunks that wait at a peer at least, however small the team.

@@ -69,6 +69,17 @@ pub enum Event {
         #[serde(skip_serializing_if = "is_one")]
         count: u32,
     },
+    /// Whether a neighbour's multicast arrives (IMS): `silent`, and served by
+    /// unicast instead; `back`.
+    Multicast {
+        /// `silent` or `back`.
+        state: &'static str,
+        /// The neighbour's name.
+        peer: String,
+        /// Its endpoint, when silent.
+        #[serde(skip_serializing_if = "Option::is_none")]
+        addr: Option<SocketAddr>,
+    },
     /// Something that the user should know and may want to act upon.
     Warning {
         /// One line.
@@ -138,6 +149,12 @@ impl fmt::Display for Event {
             Event::Playing { first } => write!(f, "plays from chunk {first} on"),
             Event::Lost { chunk, count: 1 } => write!(f, "lost chunk {chunk}"),
             Event::Lost { chunk, count } => write!(f, "lost {count} chunks from {chunk} on"),
+            Event::Multicast { addr: Some(addr), peer, .. } => write!(
+                f,
+                "multicast from {} ({peer}) does not arrive; served by unicast",
+                addr.ip()
+            ),
+            Event::Multicast { peer, .. } => write!(f, "multicast from {peer} arrives again"),
             Event::Warning { message } => write!(f, "warning: {message}"),
             Event::Stats(node) => node.fmt(f),
             Event::SplitterSummary(end) => write!(

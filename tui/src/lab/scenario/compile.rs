@@ -6,6 +6,7 @@ use p2psp_core::wire::{MAX_BUFFER_CHUNKS, MAX_TEAM};
 use toml::Spanned;
 
 use super::{LinkTable, MAX_CHUNKS, MAX_MEMBERS, Moment, Overrides, PairTable, Scenario, Wrong};
+use crate::lab::lans::MAX_LANS;
 use crate::lab::link::Link;
 use crate::lab::plan::{DEFAULT_CHUNK_RATE, DEFAULT_MAX_LOSSES, DEFAULT_ROUNDS, Plan};
 use crate::lab::queue::Action;
@@ -52,6 +53,7 @@ pub(super) fn compile(file: &str, scenario: &Scenario, over: &Overrides) -> Resu
         join_us: scenario.join_ms.map_or(0, |time| time.micros()),
         link: link(&scenario.link, Link::IDEAL),
         own_links: Vec::new(),
+        lans: Vec::new(),
         islands: Vec::new(),
         stop_after_lost: scenario.stop.lost.map(|lost| lost.0),
         stop_at_us: over.stop_at_us.or(scenario.stop.at.map(|at| at.micros(chunk_us))),
@@ -62,6 +64,7 @@ pub(super) fn compile(file: &str, scenario: &Scenario, over: &Overrides) -> Resu
         plan.link.latency_us = latency_us;
     }
     own_links(scenario, &cast, &mut plan)?;
+    plan.lans = lans(scenario, &cast)?;
     cast.act(scenario, &mut plan.islands)?;
     plan.actions = cast.actions;
     plan.roles = cast.roles;
@@ -115,6 +118,32 @@ fn own_links(scenario: &Scenario, cast: &Cast, plan: &mut Plan) -> Result<(), Wr
         }
     }
     Ok(())
+}
+
+/// For each member the number of its LAN; empty if there is none.
+fn lans(scenario: &Scenario, cast: &Cast) -> Result<Vec<u8>, Wrong> {
+    if scenario.lan.is_empty() {
+        return Ok(Vec::new());
+    }
+    if scenario.lan.len() > MAX_LANS {
+        return Err(wrong(None, format!("lan: at most {MAX_LANS} of them")));
+    }
+    let mut lans = vec![0; cast.roles.len()];
+    for (number, table) in (1..).zip(&scenario.lan) {
+        for name in table.peers.iter().flatten() {
+            let lan = &mut lans[usize::from(cast.find(name, false)?) - 1];
+            if *lan != 0 {
+                let reason = format!("{} is in LAN {lan} already", name.get_ref());
+                return Err(wrong(Some(name.span()), reason));
+            }
+            *lan = number;
+        }
+    }
+    let rest = (1..).zip(&scenario.lan).find(|(_, table)| table.peers.is_none());
+    if let Some((number, _)) = rest {
+        lans.iter_mut().filter(|lan| **lan == 0).for_each(|lan| *lan = number);
+    }
+    Ok(lans)
 }
 
 /// Who plays, and what they do when.

@@ -24,12 +24,14 @@ pub const MAX_MEMBERS: usize = 60_000;
 const MAX_FILE_BYTES: u64 = 1 << 20;
 
 /// The scenarios that need no file: name and text.
-pub const BUILT_IN: [(&str, &str); 7] = [
+pub const BUILT_IN: [(&str, &str); 9] = [
     ("figures", include_str!("../scenarios/figures.toml")),
     ("join-storm", include_str!("../scenarios/join-storm.toml")),
     ("churn", include_str!("../scenarios/churn.toml")),
     ("lossy", include_str!("../scenarios/lossy.toml")),
     ("selfish", include_str!("../scenarios/selfish.toml")),
+    ("lan", include_str!("../scenarios/lan.toml")),
+    ("mixed", include_str!("../scenarios/mixed.toml")),
     ("buffer", include_str!("../scenarios/buffer.toml")),
     ("big", include_str!("../scenarios/big.toml")),
 ];
@@ -141,6 +143,8 @@ struct Scenario {
     #[serde(default)]
     links: Vec<PairTable>,
     #[serde(default)]
+    lan: Vec<LanTable>,
+    #[serde(default)]
     join: Vec<JoinTable>,
     #[serde(default)]
     leave: Vec<NamesTable>,
@@ -187,6 +191,13 @@ struct PairTable {
     reorder_ms: Option<Number<Milliseconds>>,
     rate: Option<Number<PerSecond>>,
     queue: Option<Whole<0, 1_000_000>>,
+}
+
+/// `[[lan]]`: some are in one LAN, or without names all who are in no other.
+#[derive(Debug, Deserialize)]
+#[serde(deny_unknown_fields)]
+struct LanTable {
+    peers: Option<Names>,
 }
 
 /// `[[join]]`: some peers come later.
