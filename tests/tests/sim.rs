@@ -208,8 +208,8 @@ fn by_ims_a_chunk_costs_two_transmissions_whatever_the_size_of_the_team() {
             assert_eq!(sent[&chunk], [(SPLITTER, origin), (origin, GROUP)], "N = {size}");
         }
         assert_eq!(lab.totals().lost, 0, "N = {size}");
-        for member in lab.members().to_vec() {
-            let mut member = member;
+        for mut member in lab.members().to_vec() {
+            let member = std::rc::Rc::make_mut(&mut member);
             assert_eq!(member.seen().stored, 6 * u64::from(size), "{}", member.name());
             assert_eq!(member.stats().rejects.total(), 0, "N = {size}, {}", member.name());
         }
