@@ -13,6 +13,7 @@ use p2psp_tui::lab::sweep::{DEFAULT_SEEDS, Sweep};
 use p2psp_tui::net::peer::{Output, PeerOptions, PlayerPort};
 use p2psp_tui::net::splitter::SplitterOptions;
 use p2psp_tui::source::SourceSpec;
+use p2psp_tui::ui::{self, ColorChoice, Failure};
 
 /// Where splitters listen and peers look for them unless told otherwise.
 const DEFAULT_PORT: u16 = 8001;
@@ -76,6 +77,22 @@ pub struct Common {
     /// Seed for everything random
     #[arg(long, value_name = "NUMBER")]
     pub seed: Option<u64>,
+    /// Colours on the screen: auto heeds NO_COLOR
+    #[arg(long, value_name = "WHEN", value_parser = color, default_value = "auto")]
+    pub color: ColorChoice,
+    /// Nothing but ASCII on the screen (by itself when the locale has no UTF-8)
+    #[arg(long)]
+    pub ascii: bool,
+    /// Fail on purpose: screen or network
+    #[arg(long, value_name = "WHERE", value_parser = failure, hide = true)]
+    pub fail: Option<Failure>,
+}
+
+impl Common {
+    /// How the screen is set up.
+    pub fn screen(&self) -> ui::Options {
+        ui::Options { color: self.color, ascii: self.ascii, failure: self.fail }
+    }
 }
 
 /// `demo`
@@ -303,6 +320,23 @@ impl PeerArgs {
             role,
             password,
         }
+    }
+}
+
+fn color(text: &str) -> Result<ColorChoice, String> {
+    match text {
+        "auto" => Ok(ColorChoice::Auto),
+        "always" => Ok(ColorChoice::Always),
+        "never" => Ok(ColorChoice::Never),
+        _ => Err("auto, always or never".to_owned()),
+    }
+}
+
+fn failure(text: &str) -> Result<Failure, String> {
+    match text {
+        "screen" => Ok(Failure::Screen),
+        "network" => Ok(Failure::Network),
+        _ => Err("screen or network".to_owned()),
     }
 }
 

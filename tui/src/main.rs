@@ -8,7 +8,7 @@ use std::time::Duration;
 
 use clap::error::ErrorKind;
 use clap::{CommandFactory, Parser};
-use cli::{Cli, Command, PeerArgs, SimArgs, Verb};
+use cli::{Cli, Command, Common, PeerArgs, SimArgs, Verb};
 use p2psp_core::Role;
 use p2psp_tui::lab::sim::{self, SimFailure};
 use p2psp_tui::net::{Stop, Stopper, demo, peer, splitter};
@@ -30,7 +30,8 @@ fn main() -> ExitCode {
     let observer = Observer::new(mode);
     let (stopper, stop) = Stopper::new();
     let result = if mode == Mode::Screen {
-        ui::run_with(observer.clone(), stopper, move |observer, stopper| {
+        let options = common_of(&command).screen();
+        ui::run_with(options, observer.clone(), stopper, move |observer, stopper| {
             run(command, observer, stopper, stop)
         })
     } else {
@@ -60,12 +61,21 @@ fn simulate(args: SimArgs) -> ExitCode {
     code
 }
 
+fn common_of(command: &Command) -> &Common {
+    match command {
+        Command::Demo(args) => &args.common,
+        Command::Splitter(args) => &args.common,
+        Command::Peer(args) => &args.common,
+        Command::Monitor(args) => &args.peer.common,
+    }
+}
+
 fn mode_of(command: &Command) -> Mode {
-    let (common, stream_on_stdout) = match command {
-        Command::Demo(args) => (&args.common, false),
-        Command::Splitter(args) => (&args.common, false),
-        Command::Peer(args) => (&args.common, args.writes_to_stdout()),
-        Command::Monitor(args) => (&args.peer.common, args.peer.writes_to_stdout()),
+    let common = common_of(command);
+    let stream_on_stdout = match command {
+        Command::Demo(_) | Command::Splitter(_) => false,
+        Command::Peer(args) => args.writes_to_stdout(),
+        Command::Monitor(args) => args.peer.writes_to_stdout(),
     };
     if common.json && stream_on_stdout {
         let message = "--json and --out - both want standard output; write the stream to a file";
@@ -86,12 +96,7 @@ fn run(command: Command, observer: Observer, stopper: Stopper, stop: Stop) -> Re
         .build()
         .map_err(|error| format!("can't start: {error}"))?;
     let result = runtime.block_on(async {
-        let run_for = match &command {
-            Command::Demo(args) => args.common.run_for,
-            Command::Splitter(args) => args.common.run_for,
-            Command::Peer(args) => args.common.run_for,
-            Command::Monitor(args) => args.peer.common.run_for,
-        };
+        let run_for = common_of(&command).run_for;
         tokio::spawn(stop_when_told(stopper, run_for));
         perform(command, observer, stop).await
     });
@@ -155,6 +160,6 @@ async fn stop_when_told(stopper: Stopper, run_for: Option<Duration>) {
         _ = interrupt.recv() => {}
         _ = terminate.recv() => {}
     }
-    ui::restore();
+    ui::give_back();
     std::process::exit(1);
 }
