@@ -66,7 +66,7 @@ pub enum Impossible {
 impl Lab {
     /// Sets what is done by hand from here on. What is to be done at steps
     /// that are over is not done any more.
-    pub(super) fn set_script(&mut self, script: Script) {
+    pub fn set_script(&mut self, script: Script) {
         self.script = script;
     }
 

@@ -7,6 +7,7 @@ use p2psp_core::{ChunkNumber, Departure, Reject};
 use super::hand::Deed;
 use super::ledger::Broken;
 use super::link::Loss;
+use super::member::SPLITTER;
 use super::queue::Brief;
 
 /// What one step of a lab was. What came of it: [`Effect`].
@@ -87,6 +88,22 @@ pub enum EventKind {
     ByHand(Deed),
     /// The run is over.
     Ended(End),
+}
+
+impl EventKind {
+    /// The node that it happens to.
+    pub fn node(&self) -> u16 {
+        match *self {
+            EventKind::Asked { member, .. }
+            | EventKind::Entered { member }
+            | EventKind::Leaves { member }
+            | EventKind::Crashed { member }
+            | EventKind::Cheats { member } => member,
+            EventKind::Delivered { to, .. } => to,
+            EventKind::Timer { node } => node,
+            _ => SPLITTER,
+        }
+    }
 }
 
 /// What a receiver made of a datagram.

@@ -2,7 +2,7 @@
 //! seen of it from outside.
 
 use p2psp_core::wire::Acquaintance;
-use p2psp_core::{Admission, NodeId, Peer, PeerStats};
+use p2psp_core::{Admission, ChunkNumber, NodeId, Peer, PeerStats};
 
 use super::arrivals::Arrivals;
 use super::ledger::Ledger;
@@ -64,6 +64,8 @@ pub struct Member {
     pub(super) seen: Seen,
     pub(super) arrivals: Arrivals,
     pub(super) earlier_stats: PeerStats,
+    /// The first chunk that it plays, once it does.
+    pub(super) begin: Option<ChunkNumber>,
     pub(super) joins: u32,
 }
 
@@ -87,6 +89,7 @@ impl Member {
             seen: Seen::default(),
             arrivals: Arrivals::new(),
             earlier_stats: PeerStats::default(),
+            begin: None,
             joins: 0,
         }
     }
@@ -140,6 +143,7 @@ impl Member {
         self.storage = None;
         self.invitation = None;
         self.timer_us = None;
+        self.begin = None;
         self.life = life;
     }
 }

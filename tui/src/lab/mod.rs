@@ -16,6 +16,7 @@
 mod air;
 mod arrivals;
 pub mod explain;
+pub mod export;
 mod hand;
 mod journal;
 mod keyframes;
@@ -33,6 +34,7 @@ pub mod sim;
 mod step;
 pub mod sweep;
 pub mod tables;
+pub mod view;
 
 use std::rc::Rc;
 use std::sync::Arc;
@@ -162,6 +164,11 @@ impl Lab {
     /// The first rule that was broken, if one was.
     pub fn violation(&self) -> Option<&Violation> {
         self.journal.violation.as_ref()
+    }
+
+    /// How many chunks the splitter has cut.
+    pub fn chunks_cut(&self) -> u32 {
+        self.cut
     }
 
     /// Sums over the run so far.

@@ -10,13 +10,17 @@ use std::collections::VecDeque;
 use std::rc::Rc;
 use std::sync::Arc;
 
+use super::explain::explain;
 use super::hand::{Deed, Impossible, MAX_DEEDS, Script};
 use super::keyframes::Keyframes;
+use super::tables::{Change, Tables};
 use super::{Effect, End, Event, Lab, Member, Plan};
 
 /// Steps of the move at hand that are kept with what came of them; of a longer
 /// one only the last.
 pub const MAX_AT_HAND: usize = 4096;
+/// Steps of the move at hand that are told in sentences, the first ones.
+pub const MAX_TOLD: usize = 256;
 /// From one keyframe to the next on the way forward, in steps; at least, and
 /// for each member.
 const KEYFRAME_STEPS: (u64, u64) = (4096, 128);
@@ -67,6 +71,8 @@ pub struct AtHand {
     pub from: u64,
     /// Its last events and what came of each, oldest first.
     pub steps: VecDeque<(Event, Vec<Effect>)>,
+    /// Its first sentences: an event, and what happened in it.
+    pub told: Vec<(Event, String)>,
     /// The members before it.
     pub before: Vec<Rc<Member>>,
 }
@@ -174,6 +180,18 @@ impl Run {
         }
         let to = step.min(self.position());
         self.show(to.saturating_sub(1), to, Stride::Event);
+    }
+
+    /// Goes back to the end of a chunk time that is over already; `false` if it
+    /// is not.
+    pub fn back_to_chunk(&mut self, chunk: u32) -> bool {
+        match self.marks.get(chunk as usize + 1).copied() {
+            Some(end) if end <= self.position() => {
+                self.show(self.start_of(end, Stride::Chunk), end, Stride::Chunk);
+                true
+            }
+            _ => false,
+        }
     }
 
     /// Goes on until something happens, for at most so many steps. When it has
@@ -293,6 +311,22 @@ impl Run {
         self.frames.bytes(&self.lab)
     }
 
+    /// The chunk time that a position belongs to, if it was reached.
+    pub fn chunk_time_known(&self, position: u64) -> Option<u64> {
+        self.chunk_time_of(position)
+    }
+
+    /// What the move at hand has changed, of at most so many members.
+    pub fn changes(&self, members: usize) -> Vec<Change> {
+        let of = |member: u16| {
+            let before = self.at_hand.before.get(usize::from(member) - 1);
+            let before = before.map_or_else(Tables::default, |before| Tables::of(before));
+            let now = Tables::of(&self.lab.members()[usize::from(member) - 1]);
+            now.changes_since(&before, &self.lab, member)
+        };
+        self.at_hand.touched(&self.lab).take(members).flat_map(of).collect()
+    }
+
     /// All steps from the beginning of chunk time `first` to this position,
     /// with what came of each; of more than `most` the last.
     pub fn history(&mut self, first: u64, most: usize) -> VecDeque<(Event, Vec<Effect>)> {
@@ -370,7 +404,7 @@ impl Run {
         }
         self.stride = stride;
         self.at_hand =
-            AtHand { from: here, steps: VecDeque::new(), before: self.lab.members().to_vec() };
+            AtHand { from: here, before: self.lab.members().to_vec(), ..AtHand::default() };
     }
 
     /// One step of the move at hand.
@@ -378,6 +412,9 @@ impl Run {
         let Some(event) = self.pass() else { return false };
         if self.at_hand.steps.len() == MAX_AT_HAND {
             self.at_hand.steps.pop_front();
+        }
+        if self.at_hand.told.len() < MAX_TOLD {
+            self.at_hand.told.push((event, explain(&self.lab, &event, self.lab.effects())));
         }
         self.at_hand.steps.push_back((event, self.lab.effects().to_vec()));
         true

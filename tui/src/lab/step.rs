@@ -441,6 +441,7 @@ fn drain(
         while let Some(event) = peer.poll_event() {
             match event {
                 PeerEvent::Playing { first } => {
+                    member.begin = Some(first);
                     journal.note(Effect::Playing { member: node, first });
                 }
                 PeerEvent::Left { .. }

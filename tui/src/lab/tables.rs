@@ -146,12 +146,12 @@ impl Tables {
         };
         let (came, went) = (difference(self, before), difference(before, self));
         let gone = self.slots.is_empty();
-        let parts = [("+", came), (if gone { "-" } else { "plays " }, went)];
+        let parts = [(" + ", came), (if gone { " - " } else { " plays " }, went)];
         let parts = parts.into_iter().filter(|(_, chunks)| !chunks.is_empty());
         let parts: Vec<String> =
             parts.map(|(sign, chunks)| format!("{sign}{}", numbers(&chunks))).collect();
         if !parts.is_empty() {
-            note(Table::Buffer, parts.join(", "));
+            note(Table::Buffer, parts.join(","));
         }
         changes
     }
@@ -167,7 +167,7 @@ impl fmt::Display for Table {
     }
 }
 
-/// `M0: +P2`: what each row has more and less than before; rows with the same
+/// `[M0] + P2`: what each row has more and less than before; rows with the same
 /// difference together.
 fn differences<T: PartialEq + Copy>(
     before: &[(u16, Vec<T>)],
@@ -182,13 +182,13 @@ fn differences<T: PartialEq + Copy>(
     let mut groups: Vec<(String, Vec<u16>)> = Vec::new();
     for key in after.iter().chain(gone).map(|(key, _)| *key) {
         let (old, new) = (row(before, key), row(after, key));
-        let more = new.iter().filter(|one| !old.contains(one)).map(|one| ("+", *one));
-        let less = old.iter().filter(|one| !new.contains(one)).map(|one| ("-", *one));
+        let more = new.iter().filter(|one| !old.contains(one)).map(|one| ("+ ", *one));
+        let less = old.iter().filter(|one| !new.contains(one)).map(|one| ("- ", *one));
         let parts: Vec<String> =
             more.chain(less).map(|(sign, one)| format!("{sign}{}", show(one))).collect();
         let mut what = parts.join(" ");
         if what.is_empty() && before.iter().all(|(one, _)| *one != key) {
-            what = "[]".to_owned();
+            what = "= []".to_owned();
         }
         match groups.iter_mut().find(|(one, _)| *one == what) {
             _ if what.is_empty() => {}
@@ -199,7 +199,7 @@ fn differences<T: PartialEq + Copy>(
     let names = |keys: &[u16]| {
         keys.iter().map(|key| lab.name(*key).to_string()).collect::<Vec<_>>().join(", ")
     };
-    groups.into_iter().map(|(what, keys)| format!("{}: {what}", names(&keys))).collect()
+    groups.into_iter().map(|(what, keys)| format!("[{}] {what}", names(&keys))).collect()
 }
 
 fn names(lab: &Lab, list: &[u16]) -> String {

@@ -126,11 +126,20 @@ impl App {
             }
             Action::Save => return Request::Save,
             Action::Scene(command) => {
-                self.message = scene.act(command);
+                let selected = self.selected_row().map(|row| row.name);
+                self.message = scene.act(command, selected);
                 self.look(scene);
             }
         }
         Request::Draw
+    }
+
+    /// Goes to a panel.
+    pub fn show(&mut self, tab: Tab) {
+        self.go_to(match tab {
+            Tab::Scene(panel) => Tab::ALL.len() + panel,
+            _ => Tab::ALL.iter().position(|one| *one == tab).unwrap_or(0),
+        });
     }
 
     /// Tells the user something, until the next key.
