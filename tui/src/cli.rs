@@ -4,7 +4,9 @@ use std::net::{Ipv4Addr, SocketAddr};
 use std::path::PathBuf;
 use std::time::Duration;
 
+use clap::builder::{PossibleValuesParser, TypedValueParser};
 use clap::{Args, Parser, Subcommand};
+use clap_complete::Shell;
 use p2psp_core::Role;
 use p2psp_core::wire::{MAX_BUFFER_CHUNKS, MAX_CHUNK_BYTES, MAX_TEAM, MIN_CHUNK_BYTES};
 use p2psp_tui::lab::scenario::{self, Overrides, Recipe, ScenarioError};
@@ -48,6 +50,13 @@ pub enum Verb {
     Sim(SimArgs),
     /// Step through a team in virtual time, forward and back
     Lab(LabArgs),
+    /// Write what a shell needs to complete commands and options
+    Completions {
+        /// The shell.
+        shell: Shell,
+    },
+    /// Write the manual page
+    Man,
 }
 
 /// The commands that run on real sockets.
@@ -80,7 +89,7 @@ pub struct Common {
     #[arg(long, value_name = "NUMBER")]
     pub seed: Option<u64>,
     /// Colours on the screen: auto heeds NO_COLOR
-    #[arg(long, value_name = "WHEN", value_parser = color, default_value = "auto")]
+    #[arg(long, value_name = "WHEN", value_parser = color(), default_value = "auto")]
     pub color: ColorChoice,
     /// Nothing but ASCII on the screen (by itself when the locale has no UTF-8)
     #[arg(long)]
@@ -362,13 +371,12 @@ impl PeerArgs {
     }
 }
 
-fn color(text: &str) -> Result<ColorChoice, String> {
-    match text {
-        "auto" => Ok(ColorChoice::Auto),
-        "always" => Ok(ColorChoice::Always),
-        "never" => Ok(ColorChoice::Never),
-        _ => Err("auto, always or never".to_owned()),
-    }
+fn color() -> impl TypedValueParser<Value = ColorChoice> {
+    PossibleValuesParser::new(["auto", "always", "never"]).map(|choice| match choice.as_str() {
+        "always" => ColorChoice::Always,
+        "never" => ColorChoice::Never,
+        _ => ColorChoice::Auto,
+    })
 }
 
 fn failure(text: &str) -> Result<Failure, String> {

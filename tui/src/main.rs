@@ -2,7 +2,7 @@
 
 mod cli;
 
-use std::io::{BufWriter, IsTerminal, stdout};
+use std::io::{BufWriter, IsTerminal, Write, stdout};
 use std::path::Path;
 use std::process::ExitCode;
 use std::time::Duration;
@@ -27,6 +27,8 @@ fn main() -> ExitCode {
         Some(Verb::Live(command)) => command,
         Some(Verb::Sim(args)) => return simulate(args),
         Some(Verb::Lab(args)) => return step_through(args),
+        Some(Verb::Completions { shell }) => return written(completions(shell)),
+        Some(Verb::Man) => return written(manual()),
     };
     let mode = mode_of(&command);
     let observer = Observer::new(mode);
@@ -111,6 +113,36 @@ fn give_back_when_told() {
         }
         ui::give_back();
     });
+}
+
+fn completions(shell: clap_complete::Shell) -> Vec<u8> {
+    let mut script = Vec::new();
+    clap_complete::generate(shell, &mut Cli::command(), "p2psp-tui", &mut script);
+    script
+}
+
+/// The program's manual page, and those of its commands after it.
+fn manual() -> Vec<u8> {
+    let mut command = Cli::command();
+    command.build();
+    let mut pages = Vec::new();
+    let commands = command.get_subcommands().filter(|command| command.get_name() != "help");
+    for command in std::iter::once(&command).chain(commands) {
+        let rendered = clap_mangen::Man::new(command.clone()).render(&mut pages);
+        debug_assert!(rendered.is_ok(), "memory takes everything");
+    }
+    pages
+}
+
+/// Writes to standard output; a reader who has enough is no failure.
+fn written(text: Vec<u8>) -> ExitCode {
+    match stdout().write_all(&text) {
+        Err(error) if error.kind() != std::io::ErrorKind::BrokenPipe => {
+            eprintln!("p2psp-tui: can't write to standard output ({error})");
+            ExitCode::FAILURE
+        }
+        _ => ExitCode::SUCCESS,
+    }
 }
 
 fn common_of(command: &Command) -> &Common {

@@ -24,7 +24,7 @@ const FOR_EVER_S: f64 = 1e12;
 /// and changes are those of the move at hand.
 pub fn snapshot(run: &mut Run) -> Snapshot {
     let t = seconds(run.lab().now_us());
-    let mut nodes = vec![Arc::new(NodeSnapshot::Splitter(splitter(run.lab_mut(), t)))];
+    let mut nodes = vec![Arc::new(NodeSnapshot::Splitter(Box::new(splitter(run.lab_mut(), t))))];
     let (lab, at_hand) = (run.lab(), run.at_hand());
     let there = |member: &&std::rc::Rc<Member>| member.storage.is_some();
     for member in lab.members().iter().filter(there).take(MAX_SEEN) {

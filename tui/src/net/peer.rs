@@ -148,7 +148,7 @@ pub async fn run(
         storage: PeerStorage::for_team(&joined.welcome),
         splitter: options.splitter,
         former: PeerStats::default(),
-        rates: <[Rate; 2]>::default(),
+        rates: <[Rate; 3]>::default(),
         last_stats: None,
         last_published: None,
     };
@@ -296,7 +296,8 @@ struct Life {
     storage: PeerStorage,
     /// What was counted in earlier memberships.
     former: PeerStats,
-    rates: [Rate; 2],
+    /// Of what is played, sent and received.
+    rates: [Rate; 3],
     last_stats: Option<std::time::Instant>,
     last_published: Option<std::time::Instant>,
     watch: Watch,
@@ -578,6 +579,8 @@ impl Life {
         let rows: Vec<NeighbourRow> = peer.neighbours().map(|it| NeighbourRow::of(&it)).collect();
         let chunk_bytes = peer.chunk_bytes();
         let rate_in = self.rates[0].update(now, stats.bytes_played);
+        let received = stats.chunks_received * u64::from(chunk_bytes);
+        let stream_rate = self.rates[2].update(now, received);
         let tables = Tables::of(&peer);
         let screen = self.watch.sightings.wanted();
         if screen {
@@ -602,7 +605,7 @@ impl Life {
             buffer: BufferFill::of(&buffer),
             counts: summary(&stats),
             loss_ratio: summary(&stats).loss_ratio(),
-            latency: Latency::of(&buffer, chunk_ms(chunk_bytes, rate_in)),
+            latency: Latency::of(&buffer, chunk_ms(chunk_bytes, stream_rate)),
             chunk_bytes,
             pending: tables.waiting(),
             rate_in,

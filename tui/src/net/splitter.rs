@@ -542,7 +542,7 @@ impl Task {
     fn publish(&mut self) {
         let now = std::time::Instant::now();
         self.last_published = Some(now);
-        let snapshot = NodeSnapshot::Splitter(self.snapshot(now));
+        let snapshot = NodeSnapshot::Splitter(Box::new(self.snapshot(now)));
         if self.last_stats.is_none_or(|last| now - last >= Duration::from_millis(950)) {
             self.last_stats = Some(now);
             self.report(Event::Stats(Box::new(snapshot.clone())));

@@ -39,7 +39,11 @@ const MAX_LOG_LINES: usize = 500;
 /// Transmissions kept for a screen.
 const MAX_TRANSMISSIONS: usize = 512;
 /// Transmissions are drawn as arrows for so many seconds.
-const FLOW_SECONDS: f64 = 0.5;
+const FLOW_SECONDS: f64 = 0.65;
+/// They are shown so much later, in seconds: until every node has told.
+const FLOW_DELAY: f64 = 0.15;
+/// Those of so many chunks at most: more would hide one another.
+const FLOW_CHUNKS: usize = 2;
 /// Nobody has looked at the screen for so long: nodes need not hurry.
 const UNWATCHED: Duration = Duration::from_millis(500);
 /// How often a node renews its snapshot while nobody looks, and a sample of
@@ -187,13 +191,16 @@ impl Observer {
         let looked = u64::try_from(since.as_millis()).unwrap_or(u64::MAX);
         self.0.watched_ms.store(looked, Ordering::Relaxed);
         let board = self.board();
-        let mut transmissions: Vec<Transmission> = board.transmissions.iter().copied().collect();
+        let told = |sent: &&Transmission| sent.t <= since.as_secs_f64() - FLOW_DELAY;
+        let mut transmissions: Vec<Transmission> =
+            board.transmissions.iter().filter(told).copied().collect();
         let snapshot = Snapshot {
             t: since.as_secs_f64(),
             nodes: board.nodes.iter().flatten().cloned().collect(),
             log: board.log.iter().cloned().collect(),
             transmissions: Vec::new(),
             flow_s: FLOW_SECONDS,
+            flow_chunks: FLOW_CHUNKS,
             history: board.history.clone(),
         };
         drop(board);

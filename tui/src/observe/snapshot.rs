@@ -32,8 +32,10 @@ pub struct Snapshot {
     pub log: Vec<LogLine>,
     /// The last transmissions, oldest first.
     pub transmissions: Vec<Transmission>,
-    /// Those of so many last seconds are drawn as arrows.
+    /// Those of so many last seconds are drawn as arrows …
     pub flow_s: f64,
+    /// … if they are of so many last chunks.
+    pub flow_chunks: usize,
     /// How it went so far, a sample a second.
     pub history: History,
 }
@@ -73,7 +75,7 @@ pub struct LogLine {
 #[serde(tag = "role", rename_all = "snake_case")]
 pub enum NodeSnapshot {
     /// A splitter.
-    Splitter(SplitterSnapshot),
+    Splitter(Box<SplitterSnapshot>),
     /// A peer or monitor.
     Peer(Box<PeerSnapshot>),
 }

@@ -140,7 +140,7 @@ pub const BINDINGS: &[Binding] = &[
     },
     Binding {
         label: "/",
-        does: "filter peers, or log lines",
+        does: "filter peers or log lines",
         hint: Some("filter"),
         tabs: &[Tab::Team, Tab::Buffer, Tab::Tables, Tab::Log],
         keys: &[(KeyCode::Char('/'), NONE, Action::Filter)],
@@ -177,7 +177,7 @@ pub const BINDINGS: &[Binding] = &[
         label: "Enter",
         does: "open the selected peer",
         hint: Some("open"),
-        tabs: &[Tab::Team, Tab::Buffer, Tab::Tables],
+        tabs: &[Tab::Overview, Tab::Team, Tab::Buffer, Tab::Flow, Tab::Tables],
         keys: &[(KeyCode::Enter, NONE, Action::Open)],
     },
     Binding {

@@ -16,6 +16,8 @@ mod save;
 mod scene;
 pub mod svg;
 mod terminal;
+#[cfg(test)]
+mod tests;
 mod theme;
 
 use std::path::Path;
@@ -25,6 +27,7 @@ use std::sync::mpsc::{RecvTimeoutError, TryRecvError, channel};
 use std::time::{Duration, Instant};
 
 use ratatui::crossterm::event::{self, Event};
+use ratatui::crossterm::style::force_color_output;
 
 use crate::net::Stopper;
 use crate::observe::Observer;
@@ -140,6 +143,8 @@ fn show(
 ) -> Result<(), String> {
     let mut app = App::new(Theme::from_env(options.color, options.ascii));
     app.show(scene.first_tab());
+    // The theme has decided; crossterm would look at NO_COLOR once more.
+    force_color_output(true);
     let started = Instant::now();
     let mut drawn: Option<Instant> = None;
     while !ended() && terminal::is_taken() {

@@ -146,16 +146,17 @@ fn all(snapshot: &Snapshot) -> Vec<Row> {
         row.origin_of = Some(member.chunks);
         row.complaints = Some(member.losses);
     }
+    let alone = alone(snapshot).is_some();
     for peer in snapshot.peers() {
         let row = roster.of(peer.name, peer.endpoint);
         row.age_s = row.age_s.or(Some(peer.age_s));
         row.state = Some(peer.state);
-        row.received = Some(peer.counts.chunks_received);
-        row.sent = Some(peer.counts.chunks_sent);
+        // Alone, these are about its neighbours: from them and to them.
+        row.received = Some(peer.counts.chunks_received).filter(|_| !alone);
+        row.sent = Some(peer.counts.chunks_sent).filter(|_| !alone);
         row.lost = Some(peer.counts.chunks_lost);
         row.duplicates = Some(peer.counts.duplicates);
     }
-    let alone = alone(snapshot).is_some();
     let neighbours = snapshot.peers().flat_map(|peer| &peer.neighbour_rows);
     for neighbour in neighbours.filter(|neighbour| neighbour.name != Name::Lan) {
         if alone {

@@ -25,7 +25,8 @@ const MARKS: &[u8; 36] = b"0123456789abcdefghijklmnopqrstuvwxyz";
 /// How things of a kind look. Colour never carries meaning alone.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
 pub struct Theme {
-    coloured: bool,
+    /// Whether it has colours.
+    pub coloured: bool,
     /// Whether the screen does without anything but ASCII.
     pub ascii: bool,
 }

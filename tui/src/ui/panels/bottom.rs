@@ -37,6 +37,10 @@ fn hints<'a>(app: &App, scene: &'static [Binding], width: usize) -> Line<'a> {
         used += filter.chars().count();
         spans.push(Span::raw(filter));
     }
+    if app.open {
+        used += 11;
+        spans.extend([Span::styled("Esc", app.theme.key()), Span::raw(" close  ")]);
+    }
     let bindings = scene.iter().chain(BINDINGS).filter(|binding| binding.is_for(app.tab()));
     for binding in bindings {
         let Some(hint) = binding.hint else { continue };

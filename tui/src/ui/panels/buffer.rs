@@ -68,7 +68,11 @@ impl Window {
     fn new(peers: &[&PeerSnapshot], area: Rect, page: isize) -> Option<Window> {
         let ring = &peers.iter().find(|peer| peer.ring.len > 0)?.ring;
         let room = usize::from(area.width).saturating_sub(NAME + FILL + 2).max(1);
-        let width = room.min(ring.len);
+        // In tens, for the ruler's sake.
+        let width = match ring.len <= room {
+            true => ring.len,
+            false => (room / TICK * TICK).max(room.min(TICK)),
+        };
         let most = usize::from(area.height.saturating_sub(3)) / peers.len();
         let lines = ring.len.div_ceil(width).min(most).max(1);
         let (shown, pages) = (width * lines, ring.len.div_ceil(width * lines));

@@ -12,20 +12,23 @@ use ratatui::widgets::canvas::{Canvas, Line as Stroke};
 use super::super::App;
 use super::super::roster::{self, Sort};
 use super::block;
-use crate::observe::{Name, Transmission};
+use crate::observe::{Name, Snapshot, Transmission};
 
 /// The longest name that is written whole.
 const NAME: u16 = 4;
 
 /// Draws it.
 pub(super) fn draw(frame: &mut Frame<'_>, area: Rect, app: &App) {
-    let recent: Vec<&Transmission> = app
-        .snapshot
-        .transmissions
-        .iter()
-        .filter(|sent| app.snapshot.t - sent.t <= app.snapshot.flow_s)
-        .collect();
-    let aside = format!("{} sent in the last {:.1} s", recent.len(), app.snapshot.flow_s);
+    let recent = recent(&app.snapshot);
+    let mut chunks: Vec<u32> = recent.iter().map(|sent| sent.chunk).collect();
+    chunks.dedup();
+    let numbers: Vec<String> = chunks.iter().take(4).map(u32::to_string).collect();
+    let more = if chunks.len() > 4 { ", …" } else { "" };
+    let aside = match chunks.len() {
+        0 => String::new(),
+        1 => format!("chunk {}", numbers[0]),
+        _ => format!("chunks {}{more}", numbers.join(", ")),
+    };
     let block = block("Flow", aside, area.width, app.theme);
     let inside = block.inner(area);
     frame.render_widget(block, area);
@@ -62,6 +65,26 @@ pub(super) fn draw(frame: &mut Frame<'_>, area: Rect, app: &App) {
     for (name, at) in &nodes {
         draw_node(frame, inside, *name, *at, app);
     }
+}
+
+/// What is drawn: of the last chunks, and not long ago; sorted by chunk.
+fn recent(snapshot: &Snapshot) -> Vec<&Transmission> {
+    let fresh = |sent: &&Transmission| snapshot.t - sent.t <= snapshot.flow_s;
+    let mut chunks: Vec<u32> = Vec::new();
+    let mut recent: Vec<&Transmission> = snapshot
+        .transmissions
+        .iter()
+        .rev()
+        .take_while(fresh)
+        .filter(|sent| {
+            if !chunks.contains(&sent.chunk) && chunks.len() < snapshot.flow_chunks {
+                chunks.push(sent.chunk);
+            }
+            chunks.contains(&sent.chunk)
+        })
+        .collect();
+    recent.sort_by_key(|sent| chunks.iter().rev().position(|chunk| *chunk == sent.chunk));
+    recent
 }
 
 fn draw_node(frame: &mut Frame<'_>, inside: Rect, name: Name, at: Position, app: &App) {

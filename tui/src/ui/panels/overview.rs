@@ -18,8 +18,12 @@ const LABEL: usize = 8;
 const VALUE: usize = 24;
 /// Lines of a chart, at most.
 const MAX_CHART: u16 = 4;
-/// Room for how full a buffer is.
-const GAUGE: usize = 10;
+/// A narrower screen has no room for all columns.
+const NARROW: u16 = 80;
+/// Lines of the log, at least.
+const LOG: u16 = 4;
+/// Columns for how full a buffer is, at least and at most.
+const GAUGE: (usize, usize) = (4, 20);
 /// Losses below this share don't fill a chart.
 const LOSS_SCALE: f64 = 0.01;
 
@@ -43,11 +47,13 @@ pub(in super::super) fn draw(frame: &mut Frame<'_>, area: Rect, app: &App) {
     let rest = area.height.saturating_sub(STREAM + metrics + 2);
     // First the list, then larger charts, then the log.
     let spare = rest.saturating_sub(listed);
-    let chart = (1 + spare / metrics.max(1)).min(MAX_CHART);
+    let chart = (1 + spare.saturating_sub(LOG) / metrics.max(1)).min(MAX_CHART);
+    let left = rest.saturating_sub(metrics * (chart - 1));
+    let list = if left < listed + LOG { left } else { listed };
     let [stream, numbers, peers, log] = Layout::vertical([
         Constraint::Length(STREAM),
         Constraint::Length(2 + metrics * chart),
-        Constraint::Max(listed),
+        Constraint::Length(list),
         Constraint::Min(0),
     ])
     .areas(area);
@@ -78,7 +84,8 @@ fn draw_stream(frame: &mut Frame<'_>, area: Rect, app: &App) {
                 spans.push(Span::raw(format!("  {} is {}", peer.name, peer.state)));
             }
             lines.push(Line::from(spans));
-            lines.push(Line::raw(format!(" {}", places(app).join("   "))));
+            let places = format!(" {}", places(app).join("   "));
+            lines.push(Line::raw(cut(&places, usize::from(area.width.saturating_sub(2)))));
         }
         None => {
             lines.push(Line::raw(" connecting …"));
@@ -95,8 +102,8 @@ fn source<'a>(splitter: &SplitterSnapshot, app: &App) -> [Span<'a>; 2] {
         _ => app.theme.bad(),
     };
     [
-        Span::raw(format!("  source {} ", cut(&splitter.source, 40))),
-        Span::styled(splitter.source_state, style),
+        Span::styled(format!("  source {}", splitter.source_state), style),
+        Span::raw(format!(": {}", splitter.source)),
     ]
 }
 
@@ -229,40 +236,54 @@ fn draw_peers(frame: &mut Frame<'_>, area: Rect, app: &App) {
     let room = usize::from(area.height.saturating_sub(3));
     let selected = peers.iter().position(|peer| Some(peer.name) == app.selected);
     let first = first_shown(selected.unwrap_or(0), peers.len(), room);
+    let places = peers.iter().filter_map(|peer| peer.player).map(|at| at.to_string().len());
+    let place = places.max().unwrap_or(0).max("listen at".len());
+    let narrow = area.width < NARROW;
+    let mut others = vec![5, 8, 6, 10, place];
+    others.extend(if narrow { &[][..] } else { &[9, 10] });
+    let gaps = others.len() + 2;
+    let gauge = usize::from(area.width).saturating_sub(others.iter().sum::<usize>() + gaps);
+    let gauge = gauge.clamp(GAUGE.0, GAUGE.1);
+    let kept = |column: &usize| !narrow || ![1, 6].contains(column);
     let rows = peers.iter().enumerate().skip(first).take(room).map(|(at, peer)| {
-        let row = peer_row(peer, app);
+        let cells = peer_row(peer, gauge, app).into_iter().enumerate();
+        let row = Row::new(cells.filter(|(column, _)| kept(column)).map(|(_, cell)| cell));
         if Some(at) == selected { row.style(app.theme.selected()) } else { row }
     });
     let heads =
-        ["peer", "state", "buffer", "  played", "   lost", "     plays", "     sends", "listen at"];
-    let widths = [5, 9, GAUGE as u16, 8, 7, 10, 10, 21].map(Constraint::Length);
+        ["peer", "state", "buffer", "  played", "  lost", "     plays", "     sends", "listen at"];
+    let heads = heads.into_iter().enumerate().filter(|(column, _)| kept(column));
+    let heads = Row::new(heads.map(|(_, head)| head));
+    let widths = [5, 9, gauge, 8, 6, 10, 10, place].into_iter().enumerate();
+    let widths = widths.filter(|(column, _)| kept(column));
+    let widths = widths.map(|(_, width)| Constraint::Length(width as u16));
     let hidden = peers.len().saturating_sub(room);
     let aside = match hidden {
         0 => String::new(),
         more => format!("{more} more: ↑ ↓"),
     };
     let table = Table::new(rows, widths)
-        .header(Row::new(heads).style(app.theme.heading()))
+        .header(heads.style(app.theme.heading()))
         .block(block("Peers", aside, area.width, app.theme));
     frame.render_widget(table, area);
 }
 
-fn peer_row<'a>(peer: &PeerSnapshot, app: &App) -> Row<'a> {
+fn peer_row<'a>(peer: &PeerSnapshot, width: usize, app: &App) -> [Span<'a>; 8] {
     let plain = ratatui::style::Style::new();
     let lost = peer.counts.chunks_lost;
-    Row::new(vec![
+    [
         Span::styled(peer.name.to_string(), app.theme.origin(peer.name).patch(app.theme.heading())),
         Span::styled(peer.state, if peer.state == "playing" { app.theme.good() } else { plain }),
-        Span::raw(gauge(peer.fill().unwrap_or(0.0), GAUGE)),
+        Span::raw(gauge(peer.fill().unwrap_or(0.0), width)),
         Span::raw(format!("{:>8}", format::count(peer.counts.chunks_played))),
         Span::styled(
-            format!("{:>7}", format::count(lost)),
+            format!("{:>6}", format::count(lost)),
             if lost > 0 { app.theme.bad() } else { plain },
         ),
         Span::raw(format!("{:>10}", format::rate(peer.rate_in))),
         Span::raw(format!("{:>10}", format::rate(peer.rate_out))),
         Span::raw(peer.player.map_or("-".to_owned(), |at| at.to_string())),
-    ])
+    ]
 }
 
 fn draw_log(frame: &mut Frame<'_>, area: Rect, app: &App) {

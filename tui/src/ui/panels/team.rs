@@ -55,7 +55,7 @@ const COLUMNS: &[Column] = &[
         cell: |row| row.endpoint.map(|at| at.to_string()),
     },
     Column {
-        head: "in team",
+        head: "age",
         width: 7,
         rank: 5,
         sort: Some(Sort::Age),
@@ -131,14 +131,14 @@ const COLUMNS: &[Column] = &[
 /// Draws it.
 pub(in super::super) fn draw(frame: &mut Frame<'_>, area: Rect, app: &App) {
     let rows = app.rows();
-    let order = if app.reversed { "downwards" } else { "upwards" };
+    let order = if app.reversed { "falling" } else { "rising" };
     let by = COLUMNS.iter().find(|column| column.sort == Some(app.sort));
     let by = by.map_or("peer", |column| column.head);
-    let mut aside = format!("{}, by {by} {order}", plural(rows.len(), "peer"));
+    let mut aside = format!("{}, by {by}, {order}", plural(rows.len(), "peer"));
     let mut title = "Team".to_owned();
     if let Some(me) = roster::alone(&app.snapshot) {
         title = format!("Team, as {} sees it", me.name);
-        aside = format!("by {by} {order}");
+        aside = format!("by {by}, {order}");
     }
     draw_rows(frame, area, app, &rows, &title, aside);
 }
