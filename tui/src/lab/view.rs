@@ -40,6 +40,7 @@ pub fn snapshot(run: &mut Run) -> Snapshot {
         log: log(run),
         transmissions: transmissions(run),
         flow_s: FOR_EVER_S,
+        flow_chunks: usize::MAX,
         ..Snapshot::default()
     }
 }

@@ -132,6 +132,7 @@ mod tests {
             id: ME,
             you: me(),
             key: Key::new([3; 16]),
+            group_tag: p2psp_core::Tag::NONE,
             chunk_bytes: 16,
             buffer_chunks,
             max_team: 4,

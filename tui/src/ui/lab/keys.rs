@@ -2,7 +2,7 @@
 
 use ratatui::crossterm::event::{KeyCode, KeyModifiers};
 
-use super::super::keys::{Action, Binding};
+use super::super::keys::{Action, Binding, Motion, Tab};
 
 /// What the lab can be told to do.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -301,6 +301,16 @@ pub const BINDINGS: &[Binding] = &[
         tabs: &[],
         keys: &[(char('R'), NONE, does(Command::Record))],
     },
+    Binding {
+        label: "< >",
+        does: "further slots, columns, text",
+        hint: None,
+        tabs: &[Tab::Buffer, Tab::Flow, Tab::Tables],
+        keys: &[
+            (char('<'), NONE, Action::Move(Motion::Left)),
+            (char('>'), NONE, Action::Move(Motion::Right)),
+        ],
+    },
 ];
 
 /// The keys while a chunk is asked for.
@@ -364,8 +374,12 @@ mod tests {
             let keys: Vec<_> = table.iter().flat_map(|binding| binding.keys).collect();
             for (place, (code, _, action)) in keys.iter().enumerate() {
                 assert!(keys[..place].iter().all(|(other, ..)| other != code), "{name} {code:?}");
-                let Action::Scene(number) = action else { panic!("{name} {code:?}: {action:?}") };
-                assert!(Command::from_number(*number).is_some(), "{name} {code:?}");
+                match action {
+                    Action::Scene(number) => {
+                        assert!(Command::from_number(*number).is_some(), "{name} {code:?}");
+                    }
+                    other => assert!(matches!(other, Action::Move(_)), "{name} {code:?}"),
+                }
             }
         }
         assert_eq!(Command::from_number(Command::Digit.number(7)), Some((Command::Digit, 7)));

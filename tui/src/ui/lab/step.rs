@@ -37,7 +37,10 @@ pub(super) fn draw(frame: &mut Frame<'_>, area: Rect, run: &Run, app: &App) {
             (left, right)
         }
         false => {
-            let height = (body.height / 3).clamp(3, 8).min(body.height);
+            // The tables take what they need, the rest what is left.
+            let there = view::figures(run.lab(), MAX_FIGURES).len() as u16;
+            let left = body.height.saturating_sub(there.saturating_mul(3).saturating_add(2));
+            let height = left.max(body.height / 3).max(3).min(body.height);
             let [top, bottom] =
                 Layout::vertical([Constraint::Min(0), Constraint::Length(height)]).areas(body);
             (top, bottom)
@@ -70,18 +73,10 @@ fn draw_sentence(frame: &mut Frame<'_>, area: Rect, run: &Run, theme: Theme) {
     let title = match (run.stride(), at_hand.last()) {
         (_, None) => lab.plan().name.clone(),
         (Stride::Event, _) => format!("Event {}", run.position()),
-        (Stride::Chunk, _) => format!("The last event of {}", events(at_hand.from, run)),
-        (Stride::Round, _) => format!("The last event of {}", events(at_hand.from, run)),
+        _ => format!("The last of {} events (6: all)", run.position() - at_hand.from),
     };
     let block = block(&title, aside, area.width, theme);
     frame.render_widget(Paragraph::new(text).wrap(Wrap { trim: true }).block(block), area);
-}
-
-fn events(from: u64, run: &Run) -> String {
-    match run.position() - from {
-        1 => "1".to_owned(),
-        many => format!("{many}"),
-    }
 }
 
 /// Where this is between the beginning and the end of the run; `*` where
