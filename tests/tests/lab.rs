@@ -2,7 +2,9 @@
 //! happens; what is shown, and what is exported.
 
 use std::collections::BTreeMap;
+use std::process::Command;
 
+use p2psp_tests::{PATIENCE, Signal, Terminal, program};
 use p2psp_tui::lab::run::{Progress, Run, Stride, Until};
 use p2psp_tui::lab::scenario::{self, Overrides};
 use p2psp_tui::lab::{Deed, Effect};
@@ -169,4 +171,183 @@ fn waiting_ends_where_it_happens() {
     assert_eq!(run.lab().violation(), None);
     run.go_to(here);
     assert_eq!(losses(&run) as u64, run.lab().totals().lost);
+}
+
+// -- on a terminal --
+
+/// The lines of the members that the screen shows: name, F, P and buffer.
+#[track_caller]
+fn figures(terminal: &Terminal, place: &str, expected: &[&str]) {
+    let text = terminal.wait_text(&[place]);
+    let shown: Vec<String> = text
+        .lines()
+        .skip_while(|line| !line.contains("F, P and buffers"))
+        .skip(1)
+        .take_while(|line| !line.starts_with('└'))
+        .map(|line| {
+            line.trim_matches(['│', ' ', '*']).split_whitespace().collect::<Vec<_>>().join(" ")
+        })
+        .filter(|line| !line.is_empty())
+        .collect();
+    assert_eq!(shown.join(" "), expected.join(" "), "{text}");
+}
+
+#[test]
+fn a_student_steps_forward_to_chunk_5_and_back_to_chunk_2() {
+    let mut terminal = Terminal::start(&["lab", "figures"], 80, 24);
+    terminal.wait_text(&["Nothing has happened yet in figures", "the beginning"]);
+    terminal.assert_taken();
+    let states: [(&str, &[&str]); 6] = [
+        ("chunk 0,", &["M0 F {M0: []} P {} B [0]"]),
+        ("chunk 1,", &["M0 F {M0: []} P {} B [0 1]"]),
+        ("chunk 2,", &["M0 F {M0: [P1]} P {} B [0 1 2]", "P1 F {P1: [M0]} P {} B [2]"]),
+        (
+            "chunk 3,",
+            &[
+                "M0 F {M0: [P1, P2]} P {} B [0 1 2]",
+                "P1 F {P1: [M0, P2]} P {M0: 3} B [2 3]",
+                "P2 F {P2: [M0, P1]} P {} B [3]",
+            ],
+        ),
+        (
+            "chunk 4,",
+            &[
+                "M0 F {M0: [P1, P2]} P {} B [0 1 2 3]",
+                "P1 F {P1: [M0, P2]} P {} B [2 3 4]",
+                "P2 F {P2: [M0, P1]} P {M0: 4} B [3 4]",
+            ],
+        ),
+        (
+            "chunk 5,",
+            &[
+                "M0 F {M0: [P1, P2]} P {} B [0 1 2 3 4 5]",
+                "P1 F {P1: [M0, P2]} P {} B [2 3 4 5]",
+                "P2 F {P2: [M0, P1]} P {} B [3 4 5]",
+            ],
+        ),
+    ];
+    for (place, expected) in states {
+        terminal.press("n");
+        figures(&terminal, place, expected);
+    }
+    terminal.wait_text(&["S>M0:5  M0>P2:5  P2>M0:4  M0>P1:5"]);
+    for (place, expected) in states[2..5].iter().rev() {
+        terminal.press("b");
+        figures(&terminal, place, expected);
+    }
+    // An event to the right, one to the left.
+    terminal.press("\x1b[C");
+    terminal.wait_text(&["P2 asks to join and gets the list of the team (3.1, 3.2)"]);
+    terminal.press("\x1b[D");
+    figures(&terminal, "chunk 2,", states[2].1);
+    for (width, height) in [(20, 5), (60, 20), (300, 100), (80, 24)] {
+        terminal.resize(width, height);
+        terminal.wait_text(&["event"]);
+    }
+    terminal.press("q");
+    assert_eq!(terminal.wait_exit(PATIENCE), 0);
+    terminal.assert_restored();
+}
+
+#[test]
+fn signals_and_what_the_terminal_is_not() {
+    let mut terminal = Terminal::start(&["lab", "lan", "--color", "never"], 80, 24);
+    terminal.wait_text(&["Nothing has happened yet in lan"]);
+    terminal.signal(Signal::Term);
+    assert_eq!(terminal.wait_exit(PATIENCE), 0);
+    terminal.assert_restored();
+
+    for args in [&["lab"][..], &["lab", "figures", "--json"], &["lab", "--headless"]] {
+        let output = Command::new(program::binary()).args(args).output().expect("runs");
+        let stderr = String::from_utf8(output.stderr).expect("UTF-8");
+        assert_eq!(output.status.code(), Some(2), "{args:?}: {stderr}");
+        assert!(stderr.contains("p2psp-tui sim"), "{args:?}: {stderr}");
+    }
+    let mut terminal = Terminal::start(&["lab", "/no/such/run.toml"], 200, 24);
+    assert_eq!(terminal.wait_exit(PATIENCE), 2);
+    terminal.wait_text(&["/no/such/run.toml: No such file", "figures"]);
+}
+
+// -- runs as files --
+
+#[test]
+fn a_saved_run_is_played_by_sim_too() {
+    let folder = tempfile::tempdir().expect("a folder");
+    let recipe = scenario::open("figures", &Overrides::default()).expect("is built in");
+    let mut run = Run::new(recipe.plan.clone(), Vec::new());
+    assert_eq!(run.advance_until(Until::Chunk(3), 1000), Progress::Reached);
+    run.by_hand(Deed::Add).expect("is possible");
+    run.go_to(u64::MAX);
+    let path = folder.path().join("run.toml");
+    std::fs::write(&path, recipe.save(&run)).expect("is written");
+    let path = path.to_str().expect("UTF-8");
+    let output = Command::new(program::binary()).args(["sim", path, "--json"]).output();
+    let text = String::from_utf8(output.expect("runs").stdout).expect("UTF-8");
+    let hash = format!("\"trace_hash\":\"{:016x}\"", run.lab().trace_hash());
+    assert!(text.contains(&hash) && text.contains("\"peer\":\"P3\""), "{hash}: {text}");
+}
+
+#[test]
+fn bad_runs_are_turned_away_with_place_and_reason() {
+    let cases = [
+        ("[run]\nstep = -1", ":2:8:", "a whole number from 0"),
+        ("[run]\nspeed = 1", ":2:1:", "expected one of `peers`"),
+        ("[run]\ntrace_hash = \"xyz\"", ":2:14:", "hexadecimal"),
+        ("[[by_hand]]\nstep = 0\ndo = \"drop\"", ":2:8:", "a whole number from 1"),
+        ("[[by_hand]]\nstep = 1\ndo = \"drip\"", ":3:6:", "there are drop, delay, duplicate, add"),
+        ("[[by_hand]]\nstep = 1\ndo = \"kill\"", ":3:6:", "peer = \"P1\""),
+        ("[[by_hand]]\nstep = 1\ndo = \"kill\"\npeer = \"P0\"", ":4:8:", "no \"P0\""),
+        ("[[by_hand]]\nstep = 1\ndo = \"kill\"\npeer = \"P77\"", ":4:8:", "10 members"),
+        (
+            "[[by_hand]]\nstep = 2\ndo = \"add\"\n[[by_hand]]\nstep = 2\ndo = \"add\"",
+            ":5:8:",
+            "in order",
+        ),
+        ("[[by_hand]]\ndo = \"add\"", ":1:1:", "missing field `step`"),
+    ];
+    for (text, place, reason) in cases {
+        let error = scenario::read("run.toml", text, &Overrides::default()).expect_err(text).0;
+        assert!(error.contains(&format!("run.toml{place}")), "{text}: {error}");
+        assert!(error.contains(reason), "{text}: {error}");
+    }
+    let added =
+        "[[by_hand]]\nstep = 1\ndo = \"add\"\n[[by_hand]]\nstep = 2\ndo = \"kill\"\npeer = \"P10\"";
+    let recipe = scenario::read("run.toml", added, &Overrides::default()).expect("is legal");
+    assert_eq!(recipe.script, [(1, Deed::Add), (2, Deed::Kill(11))]);
+}
+
+// -- in words --
+
+#[test]
+fn each_step_is_told_with_its_rule() {
+    use p2psp_tui::lab::explain::explain;
+    let mut run = built_in("figures");
+    let mut told = Vec::new();
+    while run.forward(Stride::Event) {
+        let (event, effects) = run.at_hand().last().expect("an event");
+        told.push(explain(run.lab(), event, effects));
+    }
+    for sentence in [
+        "P1 asks to join and gets the list of the team (3.1, 3.2) and says [hello] to M0, and to S last (3.3).",
+        "S got [hello] from P1: it is ready (3.5); P1 is now the last of the team (3.5).",
+        "M0 got [hello] from P2, so P2 is in F(M0) (3.4).",
+        "S cuts chunk 4; it is the turn of P2 to be its origin (2.2).",
+        "P1 got chunk 4 from P2, so it may serve one neighbour (5.5): next is M0, which waits for chunk 3.",
+        "M0 got chunk 3 from P1; it may serve one neighbour (5.5), but none waits for a chunk.",
+    ] {
+        assert!(told.iter().any(|one| one == sentence), "{sentence:?} is not told: {told:#?}");
+    }
+    let mut lan = built_in("lan");
+    lan.forward(Stride::Round);
+    let told: Vec<&String> = lan.at_hand().told.iter().map(|(_, text)| text).collect();
+    assert!(told.iter().any(|one| one.contains("the LAN, in one datagram (9.1)")), "{told:#?}");
+    let mut selfish = built_in("selfish");
+    selfish.advance_until(Until::Loss, 1_000_000);
+    selfish.back(Stride::Chunk);
+    selfish.forward(Stride::Chunk);
+    let told: Vec<&String> = selfish.at_hand().told.iter().map(|(_, text)| text).collect();
+    assert!(
+        told.iter().any(|one| one.contains("lost, not having come in time (6.3)")),
+        "{told:#?}"
+    );
 }

@@ -97,7 +97,7 @@ mod tests {
         assert_eq!((&lines[0]["version"], &lines[0]["width"]), (&Value::from(2), &Value::from(20)));
         assert_eq!((&lines[1][0], &lines[1][1]), (&Value::from(0.0), &Value::from("o")));
         let shown = lines[1][2].as_str().expect("a text");
-        assert!(shown.starts_with(CLEAR) && shown.contains("chunk 4"), "{shown:?}");
+        assert!(shown.starts_with(CLEAR) && shown.contains("chunk"), "{shown:?}");
         let shown = lines[2][2].as_str().expect("a text");
         assert!(shown.contains('5') && !shown.contains("chunk"), "{shown:?}");
     }

@@ -123,11 +123,11 @@ fn a_chunk_can_be_asked_for_and_runs_end() {
     shown.app.look(&mut shown.scene);
     shown.shows(&["chunk 4, step 26"]);
     shown.press("c2\n");
-    shown.shows(&["chunk 2, step 13"]);
+    shown.shows(&["chunk 2, step 14"]);
     shown.press("c9b");
     shown.shows(&["to the end of chunk time: 9_"]);
     shown.press("e");
-    shown.shows(&["chunk 2, step 13"]);
+    shown.shows(&["chunk 2, step 14"]);
     shown.press("c9\n");
     while shown.scene.advance() {}
     shown.app.look(&mut shown.scene);
@@ -157,7 +157,7 @@ fn runs_pictures_charts_and_recordings_are_saved() {
     }
     assert_eq!(picture.matches("<circle").count(), 5, "{picture}");
     let chart = read("figures-chart-1.svg");
-    assert!(chart.contains("chunk times 0 to 6") && chart.matches("<polygon").count() > 10);
+    assert!(chart.contains("chunk times 0 to 5") && chart.matches("<polygon").count() > 10);
     let path = folder.path().join("figures-1.toml");
     let again = Shown::of(path.to_str().expect("UTF-8"), folder.path());
     assert_eq!(again.scene.differs(), None);
