@@ -9,6 +9,7 @@ mod app;
 mod ascii;
 pub mod format;
 pub mod keys;
+pub mod lab;
 mod panels;
 pub mod roster;
 mod save;
@@ -31,6 +32,7 @@ use ratatui::crossterm::style::force_color_output;
 use crate::net::Stopper;
 use crate::observe::Observer;
 pub use app::{App, Request};
+pub use lab::LabScene;
 pub use panels::{chart, frame_of};
 pub use save::save;
 pub use scene::{Live, Scene};
@@ -144,6 +146,7 @@ fn show(
     ended: &dyn Fn() -> bool,
 ) -> Result<(), String> {
     let mut app = App::new(Theme::from_env(options.color, options.ascii));
+    app.show(scene.first_tab());
     // The theme has decided; crossterm would look at NO_COLOR once more.
     force_color_output(true);
     let started = Instant::now();
@@ -194,11 +197,12 @@ fn show(
 }
 
 /// Draws a frame; what has not changed since the last one is not written.
-fn draw(screen: &mut Screen, app: &App, scene: &dyn Scene) -> std::io::Result<()> {
+fn draw(screen: &mut Screen, app: &App, scene: &mut dyn Scene) -> std::io::Result<()> {
     use std::io::Write;
     screen.autoresize()?;
     let mut frame = screen.get_frame();
     app.draw(&mut frame, scene);
+    scene.drawn(frame.buffer_mut());
     screen.flush()?;
     screen.swap_buffers();
     screen.backend_mut().flush()

@@ -73,7 +73,7 @@ fn gauge(share: f64, width: usize) -> String {
 }
 
 /// A box with a title, and words at the right of the title if there is room.
-fn block<'a>(title: &'a str, aside: String, width: u16, theme: Theme) -> Block<'a> {
+pub(super) fn block<'a>(title: &'a str, aside: String, width: u16, theme: Theme) -> Block<'a> {
     let block = Block::new()
         .borders(Borders::ALL)
         .border_style(theme.faint())
@@ -87,7 +87,7 @@ fn block<'a>(title: &'a str, aside: String, width: u16, theme: Theme) -> Block<'
 }
 
 /// A text of at most `width` characters.
-fn cut(text: &str, width: usize) -> String {
+pub(super) fn cut(text: &str, width: usize) -> String {
     if text.chars().count() <= width {
         return text.to_owned();
     }
@@ -97,7 +97,7 @@ fn cut(text: &str, width: usize) -> String {
 }
 
 /// The first line to show of `len`, so that the line `at` is among `room`.
-fn first_shown(at: usize, len: usize, room: usize) -> usize {
+pub(super) fn first_shown(at: usize, len: usize, room: usize) -> usize {
     at.saturating_sub(room / 2).min(len.saturating_sub(room))
 }
 
