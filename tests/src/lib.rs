@@ -4,8 +4,9 @@
 //! ([`PlayerClient`]).
 //!
 //! Everything runs on loopback, at ports that the kernel chooses, or in network
-//! namespaces ([`Network`]), with files in temporary folders. Nothing sleeps to wait: see [`wait_until`]. What a
-//! machine lacks is a panic that names the Debian package.
+//! namespaces ([`Network`]), with files in temporary folders. Nothing sleeps to
+//! wait: see [`wait_until`]. What a machine lacks is a panic that names the
+//! Debian package.
 
 pub mod http;
 pub mod icecast;
