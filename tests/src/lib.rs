@@ -1,5 +1,6 @@
 //! The means by which the host tests drive the real thing: the binary
-//! `p2psp-tui` in processes of its own ([`Program`]), a real streaming server
+//! `p2psp-tui` in processes of its own ([`Program`]) or in a terminal
+//! ([`Terminal`]), a real streaming server
 //! ([`Icecast`]), real encoders and decoders ([`media`]), players
 //! ([`PlayerClient`]).
 //!
@@ -13,6 +14,7 @@ pub mod icecast;
 pub mod media;
 pub mod netns;
 pub mod program;
+pub mod terminal;
 pub mod wait;
 
 pub use http::PlayerClient;
@@ -20,4 +22,5 @@ pub use icecast::{Feed, Icecast};
 pub use media::{Format, Media};
 pub use netns::Network;
 pub use program::{Program, Signal};
+pub use terminal::Terminal;
 pub use wait::{PATIENCE, wait_for, wait_until};

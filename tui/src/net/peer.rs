@@ -9,8 +9,8 @@ use std::path::PathBuf;
 use std::time::Duration;
 
 use p2psp_core::{
-    ChunkNumber, Departure, JoinError, Lan, Node, PeerEvent, PeerStats, Phase, Playout, Role,
-    Rules, Title,
+    ChunkNumber, Departure, Instant, JoinError, Lan, Node, PeerEvent, PeerStats, Phase, Playout,
+    Role, Rules, Title,
 };
 use tokio::net::TcpListener;
 use tokio::task::{JoinHandle, yield_now};
@@ -25,8 +25,8 @@ use super::{
 };
 use crate::media::Format;
 use crate::observe::{
-    BufferFill, Event, Mode, NeighbourRow, NodeSnapshot, Observer, PeerSnapshot, PeerSummary, Rate,
-    StreamInfo,
+    BufferFill, ChangeLog, Event, Latency, Mode, Name, NeighbourRow, NodeSnapshot, Observer,
+    PeerSnapshot, PeerSummary, Rate, Ring, Sightings, StreamInfo, Tables, chunk_ms,
 };
 use crate::player::{self, Hub, Sink, SinkError, Stream};
 
@@ -152,6 +152,7 @@ pub async fn run(
         player: listener.as_ref().and_then(|listener| listener.local_addr().ok()),
         name: joined.welcome.id.to_string(),
         place,
+        watch: Watch::new(observer.mode() == Mode::Screen),
         observer,
         hub: hub.clone(),
         heard,
@@ -160,8 +161,9 @@ pub async fn run(
         splitter: options.splitter,
         titles: VecDeque::new(),
         former: PeerStats::default(),
-        rates: <[Rate; 2]>::default(),
+        rates: <[Rate; 3]>::default(),
         last_stats: None,
+        last_published: None,
     };
     let server = listener.map(|listener| tokio::spawn(player::serve(listener, hub.clone())));
     let mut sink = options.out.as_ref().map(|out| {
@@ -347,8 +349,32 @@ struct Life {
     titles: VecDeque<Title>,
     /// What was counted in earlier memberships.
     former: PeerStats,
-    rates: [Rate; 2],
+    /// Of what is played, sent and received.
+    rates: [Rate; 3],
     last_stats: Option<std::time::Instant>,
+    last_published: Option<std::time::Instant>,
+    watch: Watch,
+}
+
+/// What is followed for snapshots only.
+struct Watch {
+    /// Chunks sent and received since the last one.
+    sightings: Sightings,
+    changes: ChangeLog,
+    joined: Instant,
+    /// The first chunk that is played in this membership.
+    begin: Option<ChunkNumber>,
+}
+
+impl Watch {
+    fn new(wanted: bool) -> Watch {
+        Watch {
+            sightings: Sightings::new(wanted),
+            changes: ChangeLog::default(),
+            joined: Instant::ZERO,
+            begin: None,
+        }
+    }
 }
 
 /// The stream of a membership, until its first chunk is played.
@@ -368,6 +394,8 @@ impl Life {
         };
         self.titles.clear();
         let now = self.clock.now();
+        self.watch.joined = now;
+        self.watch.begin = None;
         let mut peer = self.storage.peer();
         peer.join(now, joined.splitter, joined.team, &joined.welcome)?;
         if let Some(lan) = lan {
@@ -420,11 +448,12 @@ impl Life {
                     return Err(PeerError::Output(broken));
                 }
                 () = due => self.storage.peer().handle_timeout(self.clock.now()),
-                _ = ticker.tick() => self.publish(),
+                _ = ticker.tick() => self.publish_if_due(),
                 _ = socket.readable() => {
                     for round in 1..=RECEIVE_ROUNDS {
                         let now = self.clock.now();
                         let received = socket.receive(|from, datagram, outbox| {
+                            self.see_received(from, datagram);
                             // What is wrong with it has been counted.
                             let _ = self.storage.peer().handle_datagram(now, from, datagram);
                             self.after_input(outbox, &mut not_started, &mut events);
@@ -460,7 +489,7 @@ impl Life {
         events: &mut Vec<PeerEvent>,
     ) {
         let mut peer = self.storage.peer();
-        drain_transmits(&mut peer, outbox);
+        drain_transmits(&mut peer, outbox, &mut self.watch.sightings, &self.observer);
         self.play(not_started);
         let mut peer = self.storage.peer();
         while let Some(event) = peer.poll_event() {
@@ -473,6 +502,13 @@ impl Life {
                 }
                 event => events.push(event),
             }
+        }
+    }
+
+    fn see_received(&mut self, from: SocketAddr, datagram: &[u8]) {
+        if self.watch.sightings.wanted() {
+            let now = self.observer.elapsed();
+            self.watch.sightings.see(now, false, from, datagram);
         }
     }
 
@@ -508,7 +544,10 @@ impl Life {
         }
     }
 
-    fn outcome_of(&self, event: PeerEvent, told_to_stop: bool) -> Option<Outcome> {
+    fn outcome_of(&mut self, event: PeerEvent, told_to_stop: bool) -> Option<Outcome> {
+        if let PeerEvent::Playing { first } = event {
+            self.watch.begin = Some(first);
+        }
         let report = |event: Event| self.observer.report(&self.name, &event);
         let name = |id: Option<p2psp_core::NodeId>| id.map_or("?".into(), |id| id.to_string());
         match event {
@@ -581,35 +620,54 @@ impl Life {
         self.former.plus(self.storage.peer().stats())
     }
 
+    fn publish_if_due(&mut self) {
+        if self.observer.is_due(self.last_published, std::time::Instant::now()) {
+            self.publish();
+        }
+    }
+
     /// Renews the snapshot; each second, reports it.
     fn publish(&mut self) {
         let now = std::time::Instant::now();
-        let snapshot = NodeSnapshot::Peer(self.snapshot(now));
+        self.last_published = Some(now);
+        let snapshot = self.snapshot(now);
+        let seen = self.watch.sightings.take(snapshot.name, |endpoint| {
+            let mut rows = snapshot.neighbour_rows.iter();
+            match rows.find(|row| row.endpoint == endpoint) {
+                Some(row) => row.name,
+                None if endpoint == snapshot.splitter => Name::Splitter,
+                None => Name::at(endpoint, None),
+            }
+        });
+        let snapshot = NodeSnapshot::Peer(Box::new(snapshot));
         if self.last_stats.is_none_or(|last| now - last >= Duration::from_millis(950)) {
             self.last_stats = Some(now);
             self.observer.report(&self.name, &Event::Stats(Box::new(snapshot.clone())));
         }
-        self.observer.publish(self.place, snapshot);
+        self.observer.publish(self.place, snapshot, seen);
     }
 
     fn snapshot(&mut self, now: std::time::Instant) -> PeerSnapshot {
         let stats = self.stats();
         let hub = self.hub.stats();
+        let core_now = self.clock.now();
+        let t = self.observer.elapsed();
         let peer = self.storage.peer();
         let buffer = peer.buffer();
-        let rows: Vec<NeighbourRow> = peer
-            .neighbours()
-            .map(|neighbour| NeighbourRow {
-                name: neighbour.id.map(|id| id.to_string()),
-                endpoint: neighbour.endpoint,
-                received: neighbour.received,
-                sent: neighbour.sent,
-                served: neighbour.served,
-            })
-            .collect();
-        let chunk_bytes = u64::from(peer.chunk_bytes());
+        let rows: Vec<NeighbourRow> = peer.neighbours().map(|it| NeighbourRow::of(&it)).collect();
+        let chunk_bytes = peer.chunk_bytes();
+        let rate_in = self.rates[0].update(now, stats.bytes_played);
+        let received = stats.chunks_received * u64::from(chunk_bytes);
+        let stream_rate = self.rates[2].update(now, received);
+        let tables = Tables::of(&peer);
+        let screen = self.watch.sightings.wanted();
+        if screen {
+            self.watch.changes.update(t, &tables);
+        }
         PeerSnapshot {
-            name: self.name.clone(),
+            name: peer.id().into(),
+            endpoint: peer.endpoint(),
+            age_s: core_now.since(self.watch.joined).as_secs_f64(),
             state: match peer.phase() {
                 Phase::Outside => "outside",
                 Phase::Joining => "joining",
@@ -622,16 +680,19 @@ impl Life {
             players: hub.players,
             players_dropped: hub.dropped,
             stream: self.stream.clone(),
-            buffer: BufferFill {
-                buffer_chunks: buffer.chunks,
-                buffer_filled: buffer.filled,
-                next_chunk: buffer.cursor.map_or(0, |cursor| cursor.get()),
-            },
+            buffer: BufferFill::of(&buffer),
             counts: summary(&stats),
-            rate_in: self.rates[0].update(now, stats.bytes_played),
-            rate_out: self.rates[1].update(now, stats.chunks_sent * chunk_bytes),
+            loss_ratio: summary(&stats).loss_ratio(),
+            latency: Latency::of(&buffer, chunk_ms(chunk_bytes, stream_rate)),
+            chunk_bytes,
+            pending: tables.waiting(),
+            rate_in,
+            rate_out: self.rates[1].update(now, stats.chunks_sent * u64::from(chunk_bytes)),
             neighbours: rows.iter().filter(|row| row.served).count(),
             neighbour_rows: rows,
+            changes: self.watch.changes.changes(),
+            ring: if screen { Ring::of(&peer, self.watch.begin) } else { Ring::default() },
+            tables: if screen { tables } else { Tables::default() },
         }
     }
 }
