@@ -10,7 +10,7 @@ use std::time::Duration;
 
 use p2psp_core::{
     ChunkNumber, Departure, Instant, JoinError, Lan, Node, PeerEvent, PeerStats, Phase, Playout,
-    Role, Rules, Title,
+    Role, Rules, TeamId, Title,
 };
 use tokio::net::TcpListener;
 use tokio::task::{JoinHandle, yield_now};
@@ -159,6 +159,7 @@ pub async fn run(
         stream: StreamInfo::default(),
         storage: PeerStorage::for_team(&joined.welcome),
         splitter: options.splitter,
+        team: None,
         titles: VecDeque::new(),
         former: PeerStats::default(),
         rates: <[Rate; 3]>::default(),
@@ -340,6 +341,7 @@ struct Life {
     name: String,
     player: Option<SocketAddr>,
     splitter: SocketAddr,
+    team: Option<TeamId>,
     stream: StreamInfo,
     hub: Hub,
     /// Whether anybody can listen to what is played.
@@ -392,6 +394,9 @@ impl Life {
             content_type: joined.content_type.clone(),
             title: std::mem::take(&mut self.stream.title),
         };
+        if self.team.replace(joined.team).is_some_and(|team| team != joined.team) {
+            self.stream.title.clear();
+        }
         self.titles.clear();
         let now = self.clock.now();
         self.watch.joined = now;
