@@ -6,8 +6,8 @@
 //!
 //! Everything runs on loopback, at ports that the kernel chooses, or in network
 //! namespaces ([`Network`]), with files in temporary folders. Nothing sleeps to
-//! wait: see [`wait_until`]. What a
-//! machine lacks is a panic that names the Debian package.
+//! wait: see [`wait_until`]. What a machine lacks is a panic that names the
+//! Debian package.
 
 pub mod board;
 pub mod http;

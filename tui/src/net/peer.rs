@@ -10,18 +10,18 @@ use std::time::Duration;
 
 use p2psp_core::{
     ChunkNumber, Departure, Instant, JoinError, Lan, Node, PeerEvent, PeerStats, Phase, Playout,
-    Role, Rules, Title,
+    Role, TeamId, Title,
 };
 use tokio::net::TcpListener;
 use tokio::task::{JoinHandle, yield_now};
-use tokio::time::{MissedTickBehavior, interval, sleep, sleep_until, timeout};
+use tokio::time::{MissedTickBehavior, interval, sleep_until, timeout};
 
+use super::joining::{enter_lan, first_join, rejoin};
 use super::pump::drain_transmits;
 use super::socket::Outbox;
 use super::storage::PeerStorage;
 use super::{
-    Clock, JoinFailure, Joined, LanError, LanOptions, RulesChoice, SNAPSHOT_INTERVAL, Stop,
-    TeamSocket, join,
+    Clock, JoinFailure, Joined, LanError, LanOptions, SNAPSHOT_INTERVAL, Stop, TeamSocket,
 };
 use crate::media::Format;
 use crate::observe::{
@@ -30,8 +30,6 @@ use crate::observe::{
 };
 use crate::player::{self, Hub, Sink, SinkError, Stream};
 
-/// First and longest pause before joining again.
-const REJOIN_PAUSES: (Duration, Duration) = (Duration::from_millis(250), Duration::from_secs(5));
 /// Receive calls in a row before other things get their turn.
 const RECEIVE_ROUNDS: usize = 4;
 /// How long players may take to read what is left at the end.
@@ -41,7 +39,7 @@ const NEAR_PORTS: u16 = 100;
 /// Titles that wait for their chunk; one more pushes out the oldest.
 const MAX_TITLES: usize = 16;
 /// The name of a peer that has not joined yet.
-const UNNAMED: &str = "P?";
+pub(super) const UNNAMED: &str = "P?";
 /// Bounds of what is kept of the played stream, for players that lag and as a
 /// burst for those that come, in bytes.
 const RING_BYTES: (usize, usize) = (1 << 20, 64 << 20);
@@ -159,6 +157,7 @@ pub async fn run(
         stream: StreamInfo::default(),
         storage: PeerStorage::for_team(&joined.welcome),
         splitter: options.splitter,
+        team: None,
         titles: VecDeque::new(),
         former: PeerStats::default(),
         rates: <[Rate; 3]>::default(),
@@ -191,7 +190,7 @@ pub async fn run(
                 break;
             }
         }
-        match rejoin(&options, &mut socket, &mut stop, &life).await {
+        match rejoin(&options, &mut socket, &mut stop, |line| life.warn(line)).await {
             Some(again) => joined = again,
             None => break,
         }
@@ -217,113 +216,6 @@ async fn listen(player: PlayerPort) -> Result<Option<TcpListener>, PeerError> {
     }
 }
 
-/// Plays by IMS if that is wished and possible.
-fn enter_lan(
-    options: &PeerOptions,
-    socket: &mut TeamSocket,
-    observer: &Observer,
-) -> Result<(), PeerError> {
-    let Some(place) = options.lan.place(options.bind, options.splitter).map_err(PeerError::Lan)?
-    else {
-        return Ok(());
-    };
-    match socket.join_group(place) {
-        Err(error) if options.lan.rules == RulesChoice::Auto => {
-            let message = format!("plays without multicast: {error}");
-            observer.report(UNNAMED, &Event::Warning { message });
-            Ok(())
-        }
-        entered => entered.map_err(PeerError::Lan),
-    }
-}
-
-async fn attempt(options: &PeerOptions, socket: &mut TeamSocket) -> Result<Joined, JoinFailure> {
-    let port = socket.local_addr().map_or(0, |addr| addr.port());
-    loop {
-        let (rules, own) = match socket.lan() {
-            Some(lan) => (Rules::Ims, Some(lan.address)),
-            None => (Rules::Dbs, None),
-        };
-        let joined = join(options.splitter, port, options.role, rules, &options.password).await?;
-        let seen = joined.welcome.you.ip();
-        match own {
-            // Known to the team by another address than its subnet knows it
-            // by: neighbours could not tell whose multicast they hear.
-            Some(own) if own != seen => {
-                if options.lan.rules == RulesChoice::Ims {
-                    return Err(JoinFailure::Lan(LanError::Elsewhere { seen, own }));
-                }
-                socket.leave_group();
-            }
-            _ => return Ok(joined),
-        }
-    }
-}
-
-/// Joins for the first time: what can't be mended by waiting is an error.
-async fn first_join(
-    options: &PeerOptions,
-    socket: &mut TeamSocket,
-    stop: &mut Stop,
-) -> Result<Option<Joined>, PeerError> {
-    let mut pauses = Pauses::new();
-    loop {
-        let failure = tokio::select! {
-            () = stop.wait() => return Ok(None),
-            joined = attempt(options, socket) => match joined {
-                Ok(joined) => return Ok(Some(joined)),
-                Err(failure) => failure,
-            },
-        };
-        if !failure.is_passing() {
-            return Err(PeerError::Join(failure));
-        }
-        tokio::select! {
-            () = stop.wait() => return Ok(None),
-            () = sleep(pauses.next()) => {}
-        }
-    }
-}
-
-/// Joins again, for as long as it takes; `None` when told to stop.
-async fn rejoin(
-    options: &PeerOptions,
-    socket: &mut TeamSocket,
-    stop: &mut Stop,
-    life: &Life,
-) -> Option<Joined> {
-    let mut pauses = Pauses::new();
-    loop {
-        tokio::select! {
-            () = stop.wait() => return None,
-            () = sleep(pauses.next()) => {}
-        }
-        let failure = tokio::select! {
-            () = stop.wait() => return None,
-            joined = attempt(options, socket) => match joined {
-                Ok(joined) => return Some(joined),
-                Err(failure) => failure,
-            },
-        };
-        life.warn(format!("can't join again yet: {failure}"));
-    }
-}
-
-/// Pauses that grow from the first to the longest.
-struct Pauses(Duration);
-
-impl Pauses {
-    fn new() -> Pauses {
-        Pauses(REJOIN_PAUSES.0)
-    }
-
-    fn next(&mut self) -> Duration {
-        let pause = self.0;
-        self.0 = (pause * 2).min(REJOIN_PAUSES.1);
-        pause
-    }
-}
-
 /// How a membership ended.
 enum Outcome {
     /// For good.
@@ -340,6 +232,7 @@ struct Life {
     name: String,
     player: Option<SocketAddr>,
     splitter: SocketAddr,
+    team: Option<TeamId>,
     stream: StreamInfo,
     hub: Hub,
     /// Whether anybody can listen to what is played.
@@ -392,6 +285,9 @@ impl Life {
             content_type: joined.content_type.clone(),
             title: std::mem::take(&mut self.stream.title),
         };
+        if self.team.replace(joined.team).is_some_and(|team| team != joined.team) {
+            self.stream.title.clear();
+        }
         self.titles.clear();
         let now = self.clock.now();
         self.watch.joined = now;

@@ -74,10 +74,11 @@ fn draw_stream(frame: &mut Frame<'_>, area: Rect, app: &App) {
     match stream {
         Some(stream) => {
             let name = if stream.name.is_empty() { "(no name)" } else { &stream.name };
-            let mut spans = vec![
-                Span::styled(format!(" {name}"), app.theme.heading()),
-                Span::raw(format!("  {}", stream.content_type)),
-            ];
+            let mut spans = vec![Span::styled(format!(" {name}"), app.theme.heading())];
+            if !stream.title.is_empty() {
+                spans.push(Span::raw(format!(": {}", stream.title)));
+            }
+            spans.push(Span::raw(format!("  {}", stream.content_type)));
             if let Some(splitter) = snapshot.splitter() {
                 spans.extend(source(splitter, app));
             } else if let Some(peer) = snapshot.peers().next() {
