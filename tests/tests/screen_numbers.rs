@@ -5,7 +5,7 @@ use std::time::Duration;
 
 use p2psp_tests::PATIENCE;
 use p2psp_tui::net::splitter::SplitterOptions;
-use p2psp_tui::net::{Stopper, demo};
+use p2psp_tui::net::{LanOptions, RulesChoice, Stopper, demo};
 use p2psp_tui::observe::{Event, Line, Mode, NodeSnapshot, Observer, Snapshot};
 use p2psp_tui::source::SourceSpec;
 use p2psp_tui::ui::keys::Action;
@@ -37,6 +37,7 @@ impl Scene for Record {
 fn recorded() -> Snapshot {
     let options = SplitterOptions {
         source: SourceSpec::Music,
+        name: None,
         rate_kbit: None,
         listen: SocketAddr::from((Ipv4Addr::LOCALHOST, 0)),
         chunk_bytes: 1024,
@@ -45,6 +46,8 @@ fn recorded() -> Snapshot {
         max_team: 16,
         monitor_key: None,
         own_monitor: true,
+        lan: LanOptions { rules: RulesChoice::Dbs, ..LanOptions::default() },
+        announce: false,
         seed: Some(1),
         first_chunk: 0,
     };
