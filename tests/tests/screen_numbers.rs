@@ -5,7 +5,7 @@ use std::time::Duration;
 
 use p2psp_tests::PATIENCE;
 use p2psp_tui::net::splitter::SplitterOptions;
-use p2psp_tui::net::{LanOptions, Stopper, demo};
+use p2psp_tui::net::{LanOptions, RulesChoice, Stopper, demo};
 use p2psp_tui::observe::{Event, Line, Mode, NodeSnapshot, Observer, Snapshot};
 use p2psp_tui::source::SourceSpec;
 use p2psp_tui::ui::keys::Action;
@@ -46,7 +46,7 @@ fn recorded() -> Snapshot {
         max_team: 16,
         monitor_key: None,
         own_monitor: true,
-        lan: LanOptions::default(),
+        lan: LanOptions { rules: RulesChoice::Dbs, ..LanOptions::default() },
         announce: false,
         seed: Some(1),
         first_chunk: 0,

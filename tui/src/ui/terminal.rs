@@ -83,7 +83,7 @@ pub fn written() -> u64 {
 
 /// Gives the terminal back, if the screen has it: out of raw mode at once, and
 /// to its old picture and cursor as soon as it reads, for which it has
-/// [`PATIENCE`].
+/// two seconds.
 pub fn give_back() {
     if !TAKEN.swap(false, Ordering::SeqCst) {
         return;

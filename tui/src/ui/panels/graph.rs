@@ -101,7 +101,8 @@ fn draw_node(frame: &mut Frame<'_>, inside: Rect, name: Name, at: Position, app:
         true => app.theme.selected(),
         false => app.theme.origin(name).patch(app.theme.heading()),
     };
-    frame.buffer_mut().set_string(left, at.y, text, style);
+    // Without what the arrows have left there.
+    frame.buffer_mut().set_string(left, at.y, text, Style::reset().patch(style));
 }
 
 /// Where everybody is: around the splitter, in join order, clockwise from the
