@@ -2,18 +2,21 @@
 
 mod cli;
 
-use std::io::{BufWriter, IsTerminal, Write, stderr, stdout};
+use std::io::{BufWriter, IsTerminal, Write, stderr, stdin, stdout};
+use std::net::SocketAddr;
 use std::path::Path;
 use std::process::ExitCode;
 use std::time::{Duration, Instant};
 
 use clap::error::ErrorKind;
 use clap::{CommandFactory, Parser};
-use cli::{Cli, Command, Common, LabArgs, PeerArgs, SimArgs, Verb};
+use cli::{Cli, Command, DemoArgs, LabArgs, PeerArgs, SimArgs, StationName, StationsArgs, Verb};
 use p2psp_core::Role;
 use p2psp_tui::lab::sim::{self, SimFailure};
+use p2psp_tui::net::splitter::SplitterOptions;
 use p2psp_tui::net::{Stop, Stopper, demo, peer, splitter};
 use p2psp_tui::observe::{Mode, Observer};
+use p2psp_tui::stations::{self, Unfound};
 use p2psp_tui::ui;
 use tokio::signal::unix::{SignalKind, signal};
 
@@ -33,25 +36,92 @@ fn main() -> ExitCode {
         Some(Verb::Lab(args)) => return step_through(args),
         Some(Verb::Completions { shell }) => return written(completions(shell)),
         Some(Verb::Man) => return written(manual()),
+        Some(Verb::Stations(args)) => return list_stations(&args),
     };
     let mode = mode_of(&command);
+    let run_for = command.common().run_for;
+    let screen = command.common().screen();
+    // What is wrong with it shows before there is a screen.
+    let job = match Job::prepare(command, mode) {
+        Ok(job) => job,
+        Err(failure) => return failed(failure),
+    };
     let observer = Observer::new(mode);
     let (stopper, stop) = Stopper::new();
     let result = if mode == Mode::Screen {
-        let options = common_of(&command).screen();
-        ui::run_with(options, observer.clone(), stopper, move |observer, stopper| {
-            run(command, observer, stopper, stop)
+        ui::run_with(screen, observer.clone(), stopper, move |observer, stopper| {
+            run(job, run_for, observer, stopper, stop)
         })
     } else {
-        run(command, observer.clone(), stopper, stop)
+        run(job, run_for, observer.clone(), stopper, stop)
     };
     observer.close(LAST_LINES_PATIENCE);
     match result {
         Ok(()) => ExitCode::SUCCESS,
-        Err(message) => {
-            eprintln!("p2psp-tui: {message}");
-            ExitCode::FAILURE
+        Err(message) => failed(Failure::AtWork(message)),
+    }
+}
+
+/// Why the program did not do what it was told.
+enum Failure {
+    /// It was told what makes no sense.
+    Usage(String),
+    /// It failed.
+    AtWork(String),
+}
+
+fn failed(failure: Failure) -> ExitCode {
+    let (message, code) = match failure {
+        Failure::Usage(message) => (message, ExitCode::from(2)),
+        Failure::AtWork(message) => (message, ExitCode::FAILURE),
+    };
+    eprintln!("p2psp-tui: {message}");
+    code
+}
+
+/// A command of which all is known that has to be known before it runs.
+enum Job {
+    Demo(DemoArgs),
+    Splitter(Box<SplitterOptions>),
+    Peer { args: Box<PeerArgs>, splitter: Option<SocketAddr>, role: Role, key: String },
+}
+
+impl Job {
+    fn prepare(command: Command, mode: Mode) -> Result<Job, Failure> {
+        let (args, role, key) = match command {
+            Command::Demo(args) => return Ok(Job::Demo(args)),
+            Command::Splitter(args) => {
+                let options = args.options().map_err(Failure::Usage)?;
+                return Ok(Job::Splitter(Box::new(options)));
+            }
+            Command::Peer(args) => (args, Role::Peer, String::new()),
+            Command::Monitor(args) => (args.peer, Role::Monitor, args.key.unwrap_or_default()),
+        };
+        args.lan.options().check(args.bind).map_err(|error| Failure::Usage(error.to_string()))?;
+        let ask = mode == Mode::Screen && stdin().is_terminal();
+        let splitter = match args.station_name() {
+            StationName::Address => None,
+            StationName::Named(name) => stations::named(name, &args.bind)?,
+            StationName::Any => Some(stations::choose(ask, &args.bind)?),
+        };
+        Ok(Job::Peer { args: Box::new(args), splitter, role, key })
+    }
+}
+
+impl From<Unfound> for Failure {
+    fn from(unfound: Unfound) -> Failure {
+        match unfound {
+            Unfound::Ambiguous(message) => Failure::Usage(message),
+            Unfound::Failed(message) => Failure::AtWork(message),
         }
+    }
+}
+
+/// Lists the stations of the network, on no runtime.
+fn list_stations(args: &StationsArgs) -> ExitCode {
+    match stations::list(args.run_for, args.json) {
+        Ok(()) => ExitCode::SUCCESS,
+        Err(message) => failed(Failure::AtWork(message)),
     }
 }
 
@@ -185,17 +255,8 @@ fn written(text: Vec<u8>) -> ExitCode {
     }
 }
 
-fn common_of(command: &Command) -> &Common {
-    match command {
-        Command::Demo(args) => &args.common,
-        Command::Splitter(args) => &args.common,
-        Command::Peer(args) => &args.common,
-        Command::Monitor(args) => &args.peer.common,
-    }
-}
-
 fn mode_of(command: &Command) -> Mode {
-    let common = common_of(command);
+    let common = command.common();
     let stream_on_stdout = match command {
         Command::Demo(_) | Command::Splitter(_) => false,
         Command::Peer(args) => args.writes_to_stdout(),
@@ -214,49 +275,47 @@ fn mode_of(command: &Command) -> Mode {
 }
 
 /// Runs a command to its end on a runtime of one thread.
-fn run(command: Command, observer: Observer, stopper: Stopper, stop: Stop) -> Result<(), String> {
+fn run(
+    job: Job,
+    run_for: Option<Duration>,
+    observer: Observer,
+    stopper: Stopper,
+    stop: Stop,
+) -> Result<(), String> {
     let runtime = tokio::runtime::Builder::new_current_thread()
         .enable_all()
         .build()
         .map_err(|error| format!("can't start: {error}"))?;
     let result = runtime.block_on(async {
-        let run_for = common_of(&command).run_for;
         tokio::spawn(stop_when_told(stopper, run_for));
-        perform(command, observer, stop).await
+        perform(job, observer, stop).await
     });
     // A reader of standard input may block a thread for ever.
     runtime.shutdown_background();
     result
 }
 
-async fn perform(command: Command, observer: Observer, stop: Stop) -> Result<(), String> {
-    match command {
-        Command::Demo(args) => {
+async fn perform(job: Job, observer: Observer, stop: Stop) -> Result<(), String> {
+    match job {
+        Job::Demo(args) => {
             let (player, peers) = (args.player(), usize::from(args.peers));
             let done = demo::run(args.options(), peers, player, observer, stop).await;
             done.map_err(|error| error.to_string())
         }
-        Command::Splitter(args) => {
-            let done = splitter::run(args.options(), observer, stop, None).await;
+        Job::Splitter(options) => {
+            let done = splitter::run(*options, observer, stop, None).await;
             done.map(drop).map_err(|error| error.to_string())
         }
-        Command::Peer(args) => join(args, Role::Peer, String::new(), observer, stop).await,
-        Command::Monitor(args) => {
-            join(args.peer, Role::Monitor, args.key.unwrap_or_default(), observer, stop).await
+        Job::Peer { args, splitter, role, key } => {
+            let splitter = match splitter {
+                Some(splitter) => splitter,
+                None => args.resolve().await?,
+            };
+            let options = args.options(splitter, role, key.into_bytes());
+            let done = peer::run(options, observer, stop).await;
+            done.map(drop).map_err(|error| error.to_string())
         }
     }
-}
-
-async fn join(
-    args: PeerArgs,
-    role: Role,
-    key: String,
-    observer: Observer,
-    stop: Stop,
-) -> Result<(), String> {
-    let splitter = args.resolve().await?;
-    let done = peer::run(args.options(splitter, role, key.into_bytes()), observer, stop).await;
-    done.map(drop).map_err(|error| error.to_string())
 }
 
 /// SIGINT, SIGTERM and the time given end everything in good order; the same

@@ -53,7 +53,7 @@ pub use member::{Life, Member, SPLITTER, Seen};
 pub use plan::Plan;
 pub use queue::{Action, Brief};
 use queue::{Agenda, Task};
-use rng::Rng;
+pub(crate) use rng::Rng;
 
 use crate::net::storage::SplitterStorage;
 

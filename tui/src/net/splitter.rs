@@ -3,7 +3,7 @@
 
 use std::fmt;
 use std::io;
-use std::net::{IpAddr, SocketAddr, UdpSocket};
+use std::net::{IpAddr, SocketAddr};
 use std::pin::pin;
 use std::time::Duration;
 
@@ -14,19 +14,20 @@ use p2psp_core::{
 };
 use tokio::net::TcpListener;
 use tokio::sync::{mpsc, oneshot};
-use tokio::task::{JoinHandle, yield_now};
+use tokio::task::{JoinHandle, spawn_blocking, yield_now};
 use tokio::time::{MissedTickBehavior, interval, sleep_until, timeout};
 
 use super::join::{self, Request};
 use super::peer::{self, PeerError, PeerOptions, PlayerPort};
 use super::pump::drain_transmits;
 use super::storage::SplitterStorage;
-use super::{Clock, SNAPSHOT_INTERVAL, Stop, Stopper, TeamSocket};
+use super::{Clock, LanOptions, SNAPSHOT_INTERVAL, Stop, Stopper, TeamSocket, lan};
 use crate::observe::{
     Event, MemberRow, Mode, Name, NodeSnapshot, Observer, PeerSummary, Rate, Sightings,
     SplitterSnapshot, SplitterSummary, StreamInfo,
 };
 use crate::source::{self, Source, SourceError, SourceItem, SourceOptions, SourceSpec};
+use crate::stations::{Announced, Announcement};
 
 /// The rate assumed where none can be told, in bytes a second.
 const ASSUMED_RATE: f64 = 16_000.0;
@@ -51,6 +52,8 @@ const MONITOR_PAUSE: Duration = Duration::from_secs(1);
 pub struct SplitterOptions {
     /// Where the stream comes from.
     pub source: SourceSpec,
+    /// What the stream is called, instead of what its source is called.
+    pub name: Option<String>,
     /// A rate that overrides what the media says, in kbit/s.
     pub rate_kbit: Option<u64>,
     /// Where peers join: TCP and UDP.
@@ -67,6 +70,10 @@ pub struct SplitterOptions {
     pub monitor_key: Option<String>,
     /// Whether to run a monitor in this process.
     pub own_monitor: bool,
+    /// How the splitter's own monitor plays in its LAN.
+    pub lan: LanOptions,
+    /// Whether to announce the station on the local network.
+    pub announce: bool,
     /// Seed of the team's id and keys; random without.
     pub seed: Option<u64>,
     /// Number of the first chunk.
@@ -140,8 +147,9 @@ pub async fn run(
         }
     };
     let stream = StreamInfo {
-        name: shortened(source.info().name.as_deref().unwrap_or("")),
+        name: station_name(options.name.as_deref().or(source.info().name.as_deref())),
         content_type: shortened(&source.info().content_type),
+        title: String::new(),
     };
     let monitor_key = match &options.monitor_key {
         Some(key) => key.clone().into_bytes(),
@@ -171,9 +179,13 @@ pub async fn run(
     if let Some(ready) = ready {
         let _ = ready.send(addr);
     }
+    let announcement = task.announce(source.info().rate_bytes_per_s);
     let monitor = task.options.own_monitor.then(|| task.spawn_monitor());
     let result = task.serve(source, requests, &mut stop).await;
     server.abort();
+    if let Some(announcement) = announcement {
+        let _ = spawn_blocking(|| announcement.withdraw()).await;
+    }
     if let Some((stopper, monitor)) = monitor {
         stopper.stop();
         let _ = timeout(MONITOR_PATIENCE, monitor).await;
@@ -255,12 +267,12 @@ fn host_address(bound: SocketAddr) -> Option<IpAddr> {
     if !bound.ip().is_unspecified() {
         return None;
     }
-    // Connecting a UDP socket sends nothing; it only asks for the route. The
-    // address is of a block reserved for documentation.
-    let probe = UdpSocket::bind("0.0.0.0:0").ok()?;
-    probe.connect("192.0.2.1:9").ok()?;
-    let ip = probe.local_addr().ok()?.ip();
-    (!ip.is_loopback() && !ip.is_unspecified()).then_some(ip)
+    lan::host_address()
+}
+
+/// What the stream is called, in one line.
+fn station_name(name: Option<&str>) -> String {
+    shortened(name.unwrap_or("").replace(char::is_control, " ").trim())
 }
 
 /// As long as a welcome allows.
@@ -337,6 +349,8 @@ impl Task {
                         self.unsent.extend_from_slice(&bytes);
                         self.cut().await;
                     }
+                    Ok(SourceItem::Title(title)) => self.entitle(title),
+                    Ok(SourceItem::Skipped { reason }) => self.warn(reason),
                     Ok(SourceItem::Down { reason }) => self.source("down", reason),
                     Ok(SourceItem::Up) => self.source("up", String::new()),
                     Ok(SourceItem::Ended) => {
@@ -427,7 +441,7 @@ impl Task {
         let mut splitter = self.storage.splitter();
         let frames = match splitter.admit(now, endpoint, request.role, request.rules, trusted) {
             Ok(admission) => {
-                let StreamInfo { name, content_type } = &self.stream;
+                let StreamInfo { name, content_type, .. } = &self.stream;
                 let len = u32::try_from(header.len()).unwrap_or(u32::MAX);
                 let welcome = splitter.welcome(&admission, len, content_type, name);
                 let team = splitter.config().team;
@@ -460,6 +474,14 @@ impl Task {
         self.report(Event::Source { state, detail });
     }
 
+    /// Tells the team what comes next (2.6).
+    fn entitle(&mut self, title: String) {
+        if let Ok(chunk) = self.storage.splitter().set_title(&title) {
+            self.stream.title.clone_from(&title);
+            self.report(Event::Title { title, chunk: chunk.get() });
+        }
+    }
+
     /// Reports what happened; whether the splitter has stopped.
     fn tell_events(&mut self) -> bool {
         let mut stopped = false;
@@ -490,6 +512,24 @@ impl Task {
         stopped
     }
 
+    /// Announces the station on the local network.
+    fn announce(&mut self, rate_bytes_per_s: Option<f64>) -> Option<Announcement> {
+        if !self.options.announce {
+            return None;
+        }
+        let announced = Announced {
+            team: self.storage.splitter().config().team,
+            addr: self.addr,
+            name: &self.stream.name,
+            content_type: &self.stream.content_type,
+            rate_bytes_per_s,
+        };
+        Announcement::new(&announced).unwrap_or_else(|error| {
+            self.warn(format!("the station can't be announced on this network: {error}"));
+            None
+        })
+    }
+
     /// Starts a monitor in this process; if it fails it is started again.
     fn spawn_monitor(&self) -> (Stopper, JoinHandle<Option<PeerSummary>>) {
         let mut splitter = self.addr;
@@ -500,6 +540,7 @@ impl Task {
         let options = PeerOptions {
             splitter,
             bind: SocketAddr::new(bind_ip, 0),
+            lan: self.options.lan.clone(),
             player: PlayerPort::None,
             out: None,
             role: Role::Monitor,

@@ -2,8 +2,8 @@
 
 use p2psp_core::wire::Welcome;
 use p2psp_core::{
-    Entry, FIRST_RELAY_SET, History, Member, Neighbour, Peer, PeerMemory, PeerState, PendingEntry,
-    Slot, Splitter, SplitterConfig, SplitterMemory, SplitterState,
+    Entry, FIRST_RELAY_SET, History, Link, Member, Neighbour, Peer, PeerMemory, PeerState,
+    PendingEntry, Slot, Splitter, SplitterConfig, SplitterMemory, SplitterState,
 };
 
 /// Origins besides itself that a peer can forward for.
@@ -20,6 +20,7 @@ const MAX_PENDING: usize = 65_000;
 pub struct PeerStorage {
     state: PeerState,
     neighbours: Box<[Entry<Neighbour>]>,
+    links: Box<[Link]>,
     sets: Box<[u32]>,
     pending: Box<[PendingEntry]>,
     slots: Box<[Slot]>,
@@ -45,6 +46,7 @@ impl PeerStorage {
         PeerStorage {
             state: PeerState::new(),
             neighbours: vec![Entry::EMPTY; team].into(),
+            links: vec![Link::EMPTY; team].into(),
             sets: vec![0; words * (FIRST_RELAY_SET + RELAYED_ORIGINS)].into(),
             pending: vec![PendingEntry::EMPTY; pending].into(),
             slots: vec![Slot::EMPTY; slots].into(),
@@ -69,6 +71,7 @@ impl PeerStorage {
         Peer::new(PeerMemory {
             state: &mut self.state,
             neighbours: &mut self.neighbours,
+            links: &mut self.links,
             sets: &mut self.sets,
             pending: &mut self.pending,
             slots: &mut self.slots,
@@ -83,6 +86,7 @@ impl PeerStorage {
 pub struct SplitterStorage {
     state: SplitterState,
     members: Box<[Entry<Member>]>,
+    links: Box<[Link]>,
     order: Box<[u16]>,
     history: Box<[History]>,
     payload: Box<[u8]>,
@@ -97,6 +101,7 @@ impl SplitterStorage {
         let history = 4 * config.buffer_chunks as usize + 4 * team;
         SplitterStorage {
             members: vec![Entry::EMPTY; team].into(),
+            links: vec![Link::EMPTY; team].into(),
             order: vec![0; team].into(),
             history: vec![History::EMPTY; history].into(),
             payload: vec![0; config.chunk_bytes.into()].into(),
@@ -118,6 +123,7 @@ impl SplitterStorage {
         Splitter::new(SplitterMemory {
             state: &mut self.state,
             members: &mut self.members,
+            links: &mut self.links,
             order: &mut self.order,
             history: &mut self.history,
             payload: &mut self.payload,

@@ -81,6 +81,13 @@ pub enum Event {
         #[serde(skip_serializing_if = "is_one")]
         count: u32,
     },
+    /// What is being played has another title from here on.
+    Title {
+        /// It; may be empty.
+        title: String,
+        /// The first chunk with anything of it.
+        chunk: u32,
+    },
     /// Whether a neighbour's multicast arrives (IMS): `silent`, and served by
     /// unicast instead; `back`.
     Multicast {
@@ -186,6 +193,8 @@ impl fmt::Display for Event {
             Event::Playing { first } => write!(f, "plays from chunk {first} on"),
             Event::Lost { chunk, count: 1 } => write!(f, "lost chunk {chunk}"),
             Event::Lost { chunk, count } => write!(f, "lost {count} chunks from {chunk} on"),
+            Event::Title { title, .. } if title.is_empty() => f.write_str("no title"),
+            Event::Title { title, .. } => write!(f, "title: {title}"),
             Event::Multicast { addr: Some(addr), peer, .. } => write!(
                 f,
                 "multicast from {} ({peer}) does not arrive; served by unicast",
@@ -235,6 +244,10 @@ mod tests {
         line(
             &Event::Lost { chunk: 7, count: 1 },
             r#"{"v":1,"t":0.25,"node":"P1","event":"lost","chunk":7}"#,
+        );
+        line(
+            &Event::Title { title: "A \"b\"".into(), chunk: 9 },
+            r#"{"v":1,"t":0.25,"node":"P1","event":"title","title":"A \"b\"","chunk":9}"#,
         );
         line(
             &Event::Left { peer: "P2".into(), reason: "silent".into() },

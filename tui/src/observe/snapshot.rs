@@ -87,6 +87,9 @@ pub struct StreamInfo {
     pub name: String,
     /// Its content type.
     pub content_type: String,
+    /// What is being played; may be empty.
+    #[serde(skip_serializing_if = "String::is_empty")]
+    pub title: String,
 }
 
 /// A splitter at one moment. Rates in bytes a second.
@@ -251,7 +254,7 @@ impl NeighbourRow {
             sent: neighbour.sent,
             activity: neighbour.activity,
             served: neighbour.served,
-            lan: false,
+            lan: neighbour.lan,
         }
     }
 }

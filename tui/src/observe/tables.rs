@@ -174,6 +174,7 @@ impl ChangeLog {
 pub(super) fn name_of(peer: &Peer<'_>, place: usize) -> Name {
     match peer.name(place) {
         Some(id) => Name::Node(id),
+        None if peer.group_place() == Some(place) => Name::Lan,
         None => peer
             .neighbours()
             .find(|neighbour| neighbour.place == place)

@@ -42,6 +42,10 @@ pub use theme::{ColorChoice, Theme, mark};
 
 /// At most so often the screen is drawn without a key.
 const FRAME: Duration = Duration::from_millis(100);
+/// Over a slow line a frame takes its time: so many bytes a second on average.
+const BYTES_PER_SECOND: f64 = 16e3;
+/// The longest that a frame of many bytes puts off the next one.
+const MAX_FRAME: Duration = Duration::from_secs(2);
 /// How often while the view is held: its lag is told in seconds.
 const HELD_FRAME: Duration = Duration::from_secs(1);
 /// How long it takes at most to see that the team has ended.
@@ -147,12 +151,16 @@ fn show(
     force_color_output(true);
     let started = Instant::now();
     let mut drawn: Option<Instant> = None;
+    let mut paid = FRAME;
     while !ended() && terminal::is_taken() {
         let new = scene.advance();
-        let frame = if app.is_paused() { HELD_FRAME } else { FRAME };
+        let frame = if app.is_paused() { HELD_FRAME } else { paid };
         let wait = drawn.map_or(Duration::ZERO, |drawn| frame.saturating_sub(drawn.elapsed()));
         let mut changed = drawn.is_none() || (wait.is_zero() && (new || app.is_paused()));
-        if event::poll(wait.min(POLL)).map_err(|error| broken(&error))? {
+        // Without any time it would not look at all.
+        if event::poll(wait.clamp(Duration::from_millis(1), POLL))
+            .map_err(|error| broken(&error))?
+        {
             match event::read().map_err(|error| broken(&error))? {
                 Event::Key(key) => {
                     changed = true;
@@ -179,7 +187,10 @@ fn show(
         if changed {
             drawn = Some(Instant::now());
             app.look(scene);
+            let before = terminal::written();
             draw(screen, &app, scene).map_err(|error| broken(&error))?;
+            let bytes = (terminal::written() - before) as f64;
+            paid = Duration::from_secs_f64(bytes / BYTES_PER_SECOND).clamp(FRAME, MAX_FRAME);
         }
     }
     Ok(())

@@ -8,8 +8,10 @@ mod sizes;
 
 use ratatui::crossterm::event::{KeyCode, KeyEvent, KeyModifiers};
 
+use std::sync::Arc;
+
 use super::{App, Request, Theme};
-use crate::observe::Snapshot;
+use crate::observe::{NodeSnapshot, Snapshot};
 use sample::Still;
 
 /// A screen with this before it.
@@ -31,4 +33,22 @@ fn press(app: &mut App, scene: &mut Still, keys: &[KeyCode]) -> Request {
 
 fn text(app: &App, scene: &Still, width: u16, height: u16) -> String {
     super::svg::text(&super::frame_of(app, scene, width, height))
+}
+
+#[test]
+fn the_title_shows_and_a_long_one_is_cut() {
+    for (title, expected) in [
+        ("Wir - Ein Lied", "Radio Sample: Wir - Ein Lied  audio/mpeg"),
+        (&"long ".repeat(50), "Radio Sample: long long long long"),
+        ("", "Radio Sample  audio/mpeg"),
+    ] {
+        let mut snapshot = sample::alone();
+        for node in &mut snapshot.nodes {
+            let NodeSnapshot::Peer(peer) = Arc::make_mut(node) else { continue };
+            title.clone_into(&mut peer.stream.title);
+        }
+        let (app, scene) = app(Theme::PLAIN, snapshot);
+        let text = text(&app, &scene, 80, 24);
+        assert!(text.contains(expected), "{text}");
+    }
 }

@@ -60,7 +60,11 @@ pub fn names(members: u32) -> Vec<Name> {
 }
 
 fn stream() -> StreamInfo {
-    StreamInfo { name: "Radio Sample".into(), content_type: "audio/mpeg".into() }
+    StreamInfo {
+        name: "Radio Sample".into(),
+        content_type: "audio/mpeg".into(),
+        title: String::new(),
+    }
 }
 
 /// A splitter, and `members` members of which the last has lost chunks.
