@@ -2,11 +2,11 @@
 
 mod cli;
 
-use std::io::{BufWriter, IsTerminal, Write, stdin, stdout};
+use std::io::{BufWriter, IsTerminal, Write, stderr, stdin, stdout};
 use std::net::SocketAddr;
 use std::path::Path;
 use std::process::ExitCode;
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use clap::error::ErrorKind;
 use clap::{CommandFactory, Parser};
@@ -20,6 +20,10 @@ use p2psp_tui::stations::{self, Unfound};
 use p2psp_tui::ui;
 use tokio::signal::unix::{SignalKind, signal};
 
+/// After how long, how often and how wide a bar of progress is drawn.
+const BAR_DELAY: Duration = Duration::from_millis(500);
+const BAR_INTERVAL: Duration = Duration::from_millis(100);
+const BAR_CELLS: usize = 40;
 /// How long the last lines may take to be written if nobody reads them.
 const LAST_LINES_PATIENCE: Duration = Duration::from_secs(2);
 
@@ -124,15 +128,51 @@ fn list_stations(args: &StationsArgs) -> ExitCode {
 /// Plays a scenario in virtual time, on no runtime.
 fn simulate(args: SimArgs) -> ExitCode {
     let start = std::time::Instant::now();
+    let options = args.options();
     let mut out = BufWriter::new(stdout().lock());
+    // Lines on the same terminal would run into it.
+    let mut bar = Bar::new(stderr().is_terminal() && !(options.json && stdout().is_terminal()));
     let (message, code) =
-        match sim::run(&args.options(), &mut out, &|| start.elapsed().as_secs_f64()) {
+        match sim::run(&options, &mut out, &|| start.elapsed().as_secs_f64(), &mut |done| {
+            bar.show(done);
+        }) {
             Ok(()) => return ExitCode::SUCCESS,
             Err(SimFailure::Usage(message)) => (message, ExitCode::from(2)),
             Err(SimFailure::Failed(message)) => (message, ExitCode::FAILURE),
         };
     eprintln!("p2psp-tui: {message}");
     code
+}
+
+/// How much of a long work is done, on the terminal that standard error is.
+struct Bar {
+    wanted: bool,
+    next: Instant,
+    shown: bool,
+}
+
+impl Bar {
+    /// Nothing is shown for work that is soon done.
+    fn new(wanted: bool) -> Bar {
+        Bar { wanted, next: Instant::now() + BAR_DELAY, shown: false }
+    }
+
+    fn show(&mut self, done: Option<f64>) {
+        match done {
+            Some(share) if self.wanted && Instant::now() >= self.next => {
+                let full = (share.clamp(0.0, 1.0) * BAR_CELLS as f64) as usize;
+                let bar = format!("{}{}", "#".repeat(full), ".".repeat(BAR_CELLS - full));
+                let _ = write!(stderr(), "\r[{bar}] {:3.0} %", share * 100.0);
+                self.next = Instant::now() + BAR_INTERVAL;
+                self.shown = true;
+            }
+            None if self.shown => {
+                let _ = write!(stderr(), "\r\x1b[K");
+                self.shown = false;
+            }
+            _ => {}
+        }
+    }
 }
 
 /// Shows a scenario in virtual time.

@@ -6,6 +6,7 @@ use std::io::{self, Write};
 
 use super::report::Summary;
 use super::scenario::{Overrides, ScenarioError};
+use super::sim::Progress;
 use super::{Lab, Plan};
 
 /// Most combinations of values.
@@ -118,6 +119,7 @@ pub fn run(
     base: &Overrides,
     plan: &dyn Fn(&Overrides) -> Result<Plan, ScenarioError>,
     out: &mut dyn Write,
+    progress: Progress<'_>,
 ) -> Result<(), SweepFailure> {
     let points =
         sweeps.iter().try_fold(1_usize, |points, one| points.checked_mul(one.values.len()));
@@ -138,13 +140,17 @@ pub fn run(
             set(&mut overrides, *key, *value);
         }
         set_buffer(&mut overrides, &values, plan)?;
+        let all = points.unwrap_or(1) as f64 * f64::from(seeds.max(1));
+        let before = point as f64 * f64::from(seeds);
+        let mut done = |runs: u32| progress(Some((before + f64::from(runs)) / all));
+        let line = measure(seeds, overrides, plan, &mut done)?;
+        progress(None);
         for (key, value) in &values {
             match (key, value) {
                 (Key::Buffer, _) => write!(out, "{},", overrides.buffer.unwrap_or(0))?,
                 (_, Value::Plain(value) | Value::Teams(value)) => write!(out, "{value},")?,
             }
         }
-        let line = measure(seeds, overrides, plan)?;
         writeln!(out, "{line}")?;
         out.flush()?;
     }
@@ -193,11 +199,12 @@ fn measure(
     seeds: u32,
     mut overrides: Overrides,
     plan: &dyn Fn(&Overrides) -> Result<Plan, ScenarioError>,
+    done: &mut dyn FnMut(u32),
 ) -> Result<String, SweepFailure> {
     let first = overrides.seed.unwrap_or(1);
     let (mut sum, mut squares) = (0.0, 0.0);
     let (mut least, mut most, mut worst) = (f64::MAX, -1.0, first);
-    let (mut latency, mut transmissions) = (0.0, 0);
+    let (mut latency, mut transmissions, mut runs_done) = (0.0, 0, 0);
     for seed in (0..seeds).map(|n| first.wrapping_add(n.into())) {
         overrides.seed = Some(seed);
         let mut lab = Lab::new(plan(&overrides).map_err(|error| SweepFailure::Usage(error.0))?);
@@ -216,6 +223,8 @@ fn measure(
         }
         latency += summary.latency_mean;
         transmissions += summary.transmissions;
+        runs_done += 1;
+        done(runs_done);
     }
     let runs = f64::from(seeds.max(1));
     let (mean, latency) = (sum / runs, latency / runs);
