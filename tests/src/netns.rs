@@ -15,9 +15,6 @@ use serde_json::Value;
 
 use crate::wait::required;
 
-/// Bytes of an Ethernet header, which counters of interfaces include.
-pub const ETHERNET_HEADER_BYTES: u64 = 14;
-
 /// Begins the names of all namespaces that are made here.
 const PREFIX: &str = "p2psp-test-";
 
@@ -57,12 +54,6 @@ impl Traffic {
     #[must_use]
     pub fn since(self, earlier: Traffic) -> Traffic {
         Traffic { frames: self.frames - earlier.frames, bytes: self.bytes - earlier.bytes }
-    }
-
-    /// Bytes of the IP packets: what the network's own framing adds is left
-    /// out.
-    pub fn ip_bytes(self) -> u64 {
-        self.bytes - ETHERNET_HEADER_BYTES * self.frames
     }
 }
 
@@ -184,27 +175,23 @@ impl Drop for Network {
 }
 
 impl Switch {
-    /// All that has entered the switch.
+    /// All that has entered the switch, from whatever is connected.
     pub fn traffic(&self) -> Traffic {
-        let mut sum = Traffic::default();
-        for port in 0..self.ports.get() {
-            let Traffic { frames, bytes } = self.entered(port);
-            sum = Traffic { frames: sum.frames + frames, bytes: sum.bytes + bytes };
-        }
-        sum
-    }
-
-    /// What has entered from whatever was connected as number `port`.
-    pub fn entered(&self, port: u32) -> Traffic {
-        let name = format!("port{port}");
         let output = required("ip", "iproute2")
-            .args(["-n", &self.namespace, "-j", "-s", "link", "show", "dev", &name])
+            .args(["-n", &self.namespace, "-j", "-s", "link", "show"])
             .output()
             .expect("ip can be executed");
-        let links: Value = serde_json::from_slice(&output.stdout).expect("ip speaks JSON");
-        let received = &links[0]["stats64"]["rx"];
-        let number = |key: &str| received[key].as_u64().expect("a counter");
-        Traffic { frames: number("packets"), bytes: number("bytes") }
+        let links: Vec<Value> = serde_json::from_slice(&output.stdout).expect("ip speaks JSON");
+        let mut sum = Traffic::default();
+        for link in &links {
+            if link["ifname"].as_str().is_some_and(|name| name.starts_with("port")) {
+                let received = &link["stats64"]["rx"];
+                let number = |key: &str| received[key].as_u64().expect("a counter");
+                sum.frames += number("packets");
+                sum.bytes += number("bytes");
+            }
+        }
+        sum
     }
 }
 

@@ -66,7 +66,7 @@ fn a_station_is_found_by_name_joined_and_disappears() {
     named.wait_joined();
     println!("joined by name after {:.2} s", start.elapsed().as_secs_f64());
     // Less than one on a quiet machine.
-    assert!(start.elapsed() < Duration::from_secs(10));
+    assert!(start.elapsed() < Duration::from_secs(30));
     // Without a name: the only one.
     let mut any = peer(&other, &[]);
     any.wait_joined();

@@ -4,7 +4,9 @@ use std::net::{Ipv4Addr, SocketAddr};
 use std::path::PathBuf;
 use std::time::Duration;
 
+use clap::builder::{PossibleValuesParser, TypedValueParser};
 use clap::{Args, Parser, Subcommand};
+use clap_complete::Shell;
 use p2psp_core::Role;
 use p2psp_core::wire::{MAX_BUFFER_CHUNKS, MAX_CHUNK_BYTES, MAX_TEAM, MIN_CHUNK_BYTES};
 use p2psp_tui::lab::scenario::Overrides;
@@ -14,6 +16,7 @@ use p2psp_tui::net::peer::{Output, PeerOptions, PlayerPort};
 use p2psp_tui::net::splitter::SplitterOptions;
 use p2psp_tui::net::{LanOptions, RulesChoice};
 use p2psp_tui::source::{Playlist, SourceSpec, names_several};
+use p2psp_tui::ui::{self, ColorChoice, Failure};
 
 /// Where splitters listen and peers look for them unless told otherwise.
 const DEFAULT_PORT: u16 = 8001;
@@ -46,6 +49,13 @@ pub enum Verb {
     Live(Command),
     /// Play a team in virtual time, without a screen, and report
     Sim(SimArgs),
+    /// Write what a shell needs to complete commands and options
+    Completions {
+        /// The shell.
+        shell: Shell,
+    },
+    /// Write the manual page
+    Man,
     /// List the stations that announce themselves on this network
     Stations(StationsArgs),
 }
@@ -91,6 +101,22 @@ pub struct Common {
     /// Seed for everything random
     #[arg(long, value_name = "NUMBER")]
     pub seed: Option<u64>,
+    /// Colours on the screen: auto heeds NO_COLOR
+    #[arg(long, value_name = "WHEN", value_parser = color(), default_value = "auto")]
+    pub color: ColorChoice,
+    /// Nothing but ASCII on the screen (by itself when the locale has no UTF-8)
+    #[arg(long)]
+    pub ascii: bool,
+    /// Fail on purpose: screen or network
+    #[arg(long, value_name = "WHERE", value_parser = failure, hide = true)]
+    pub fail: Option<Failure>,
+}
+
+impl Common {
+    /// How the screen is set up.
+    pub fn screen(&self) -> ui::Options {
+        ui::Options { color: self.color, ascii: self.ascii, failure: self.fail }
+    }
 }
 
 /// `demo`
@@ -462,6 +488,22 @@ impl PeerArgs {
             role,
             password,
         }
+    }
+}
+
+fn color() -> impl TypedValueParser<Value = ColorChoice> {
+    PossibleValuesParser::new(["auto", "always", "never"]).map(|choice| match choice.as_str() {
+        "always" => ColorChoice::Always,
+        "never" => ColorChoice::Never,
+        _ => ColorChoice::Auto,
+    })
+}
+
+fn failure(text: &str) -> Result<Failure, String> {
+    match text {
+        "screen" => Ok(Failure::Screen),
+        "network" => Ok(Failure::Network),
+        _ => Err("screen or network".to_owned()),
     }
 }
 

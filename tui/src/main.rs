@@ -2,7 +2,7 @@
 
 mod cli;
 
-use std::io::{BufWriter, IsTerminal, stdin, stdout};
+use std::io::{BufWriter, IsTerminal, Write, stdin, stdout};
 use std::net::SocketAddr;
 use std::process::ExitCode;
 use std::time::Duration;
@@ -28,10 +28,13 @@ fn main() -> ExitCode {
         None => Command::Demo(cli.demo),
         Some(Verb::Live(command)) => command,
         Some(Verb::Sim(args)) => return simulate(args),
+        Some(Verb::Completions { shell }) => return written(completions(shell)),
+        Some(Verb::Man) => return written(manual()),
         Some(Verb::Stations(args)) => return list_stations(&args),
     };
     let mode = mode_of(&command);
     let run_for = command.common().run_for;
+    let screen = command.common().screen();
     // What is wrong with it shows before there is a screen.
     let job = match Job::prepare(command, mode) {
         Ok(job) => job,
@@ -40,7 +43,7 @@ fn main() -> ExitCode {
     let observer = Observer::new(mode);
     let (stopper, stop) = Stopper::new();
     let result = if mode == Mode::Screen {
-        ui::run_with(observer.clone(), stopper, move |observer, stopper| {
+        ui::run_with(screen, observer.clone(), stopper, move |observer, stopper| {
             run(job, run_for, observer, stopper, stop)
         })
     } else {
@@ -128,6 +131,36 @@ fn simulate(args: SimArgs) -> ExitCode {
         };
     eprintln!("p2psp-tui: {message}");
     code
+}
+
+fn completions(shell: clap_complete::Shell) -> Vec<u8> {
+    let mut script = Vec::new();
+    clap_complete::generate(shell, &mut Cli::command(), "p2psp-tui", &mut script);
+    script
+}
+
+/// The program's manual page, and those of its commands after it.
+fn manual() -> Vec<u8> {
+    let mut command = Cli::command();
+    command.build();
+    let mut pages = Vec::new();
+    let commands = command.get_subcommands().filter(|command| command.get_name() != "help");
+    for command in std::iter::once(&command).chain(commands) {
+        let rendered = clap_mangen::Man::new(command.clone()).render(&mut pages);
+        debug_assert!(rendered.is_ok(), "memory takes everything");
+    }
+    pages
+}
+
+/// Writes to standard output; a reader who has enough is no failure.
+fn written(text: Vec<u8>) -> ExitCode {
+    match stdout().write_all(&text) {
+        Err(error) if error.kind() != std::io::ErrorKind::BrokenPipe => {
+            eprintln!("p2psp-tui: can't write to standard output ({error})");
+            ExitCode::FAILURE
+        }
+        _ => ExitCode::SUCCESS,
+    }
 }
 
 fn mode_of(command: &Command) -> Mode {
@@ -218,6 +251,6 @@ async fn stop_when_told(stopper: Stopper, run_for: Option<Duration>) {
         _ = interrupt.recv() => {}
         _ = terminate.recv() => {}
     }
-    ui::restore();
+    ui::give_back();
     std::process::exit(1);
 }

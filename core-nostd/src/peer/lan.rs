@@ -47,7 +47,7 @@ pub struct Lan {
 }
 
 impl Lan {
-    /// The group of [S] (9.1).
+    /// The group of the rules (9.1).
     pub const DEFAULT_GROUP: SocketAddr =
         SocketAddr::new(IpAddr::V4(Ipv4Addr::new(224, 0, 0, 1)), 1234);
 

@@ -398,6 +398,42 @@ mod tests {
         assert!(matches!(other, Err(LanError::OtherFamily(_))));
     }
 
+    /// What is sent to a group of the loopback interface, and who hears it.
+    #[test]
+    fn only_the_group_is_heard_and_no_further_than_this_link() {
+        let index = if_nametoindex("lo").expect("every host has it");
+        let place = |group: [u8; 4], port: u16| {
+            let (address, group) = (Ipv4Addr::LOCALHOST.into(), SocketAddr::from((group, port)));
+            LanPlace { lan: Lan { address, prefix: 8, group }, index }
+        };
+        // A port that was free a moment ago.
+        let port = UdpSocket::bind(V4).unwrap().local_addr().unwrap().port();
+        let (ours, other) = (place([239, 255, 77, 1], port), place([239, 255, 77, 2], port));
+        let heard = [listen(&ours).unwrap(), listen(&ours).expect("beside the first")];
+        let others = listen(&other).expect("another group at the same port");
+        let sender = UdpSocket::bind((Ipv4Addr::LOCALHOST, 0)).unwrap();
+        let options = socket2::SockRef::from(&sender);
+        prepare_sender(&options, &ours).unwrap();
+        assert_eq!(options.multicast_ttl_v4().unwrap(), 1);
+        assert!(options.multicast_loop_v4().unwrap());
+        for (to, said) in [(other.lan.group, b"b"), (ours.lan.group, b"a")] {
+            sender.send_to(said, to).unwrap();
+        }
+        let _ = sender.send_to(b"c", (Ipv4Addr::LOCALHOST, port));
+        sender.send_to(b"d", ours.lan.group).unwrap();
+        let hear = |socket: &UdpSocket| {
+            socket.set_nonblocking(false).unwrap();
+            socket.set_read_timeout(Some(std::time::Duration::from_secs(30))).unwrap();
+            let mut said = [0; 4];
+            let (len, _) = socket.recv_from(&mut said).expect("something is heard");
+            said[..len].to_vec()
+        };
+        for socket in &heard {
+            assert_eq!([hear(socket), hear(socket)], [b"a", b"d"], "in order, and nothing else");
+        }
+        assert_eq!(hear(&others), b"b");
+    }
+
     #[test]
     fn loopback_does_no_multicast() {
         let options = LanOptions { interface: Some("lo".into()), ..LanOptions::default() };

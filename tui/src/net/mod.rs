@@ -8,6 +8,7 @@
 
 pub mod demo;
 mod join;
+mod joining;
 mod lan;
 pub mod peer;
 mod pump;

@@ -9,29 +9,27 @@ use std::path::PathBuf;
 use std::time::Duration;
 
 use p2psp_core::{
-    ChunkNumber, Departure, JoinError, Lan, Node, PeerEvent, PeerStats, Phase, Playout, Role,
-    Rules, Title,
+    ChunkNumber, Departure, Instant, JoinError, Lan, Node, PeerEvent, PeerStats, Phase, Playout,
+    Role, TeamId, Title,
 };
 use tokio::net::TcpListener;
 use tokio::task::{JoinHandle, yield_now};
-use tokio::time::{MissedTickBehavior, interval, sleep, sleep_until, timeout};
+use tokio::time::{MissedTickBehavior, interval, sleep_until, timeout};
 
+use super::joining::{enter_lan, first_join, rejoin};
 use super::pump::drain_transmits;
 use super::socket::Outbox;
 use super::storage::PeerStorage;
 use super::{
-    Clock, JoinFailure, Joined, LanError, LanOptions, RulesChoice, SNAPSHOT_INTERVAL, Stop,
-    TeamSocket, join,
+    Clock, JoinFailure, Joined, LanError, LanOptions, SNAPSHOT_INTERVAL, Stop, TeamSocket,
 };
 use crate::media::Format;
 use crate::observe::{
-    BufferFill, Event, Mode, NeighbourRow, NodeSnapshot, Observer, PeerSnapshot, PeerSummary, Rate,
-    StreamInfo,
+    BufferFill, ChangeLog, Event, Latency, Mode, Name, NeighbourRow, NodeSnapshot, Observer,
+    PeerSnapshot, PeerSummary, Rate, Ring, Sightings, StreamInfo, Tables, chunk_ms,
 };
 use crate::player::{self, Hub, Sink, SinkError, Stream};
 
-/// First and longest pause before joining again.
-const REJOIN_PAUSES: (Duration, Duration) = (Duration::from_millis(250), Duration::from_secs(5));
 /// Receive calls in a row before other things get their turn.
 const RECEIVE_ROUNDS: usize = 4;
 /// How long players may take to read what is left at the end.
@@ -41,7 +39,7 @@ const NEAR_PORTS: u16 = 100;
 /// Titles that wait for their chunk; one more pushes out the oldest.
 const MAX_TITLES: usize = 16;
 /// The name of a peer that has not joined yet.
-const UNNAMED: &str = "P?";
+pub(super) const UNNAMED: &str = "P?";
 /// Bounds of what is kept of the played stream, for players that lag and as a
 /// burst for those that come, in bytes.
 const RING_BYTES: (usize, usize) = (1 << 20, 64 << 20);
@@ -152,16 +150,19 @@ pub async fn run(
         player: listener.as_ref().and_then(|listener| listener.local_addr().ok()),
         name: joined.welcome.id.to_string(),
         place,
+        watch: Watch::new(observer.mode() == Mode::Screen),
         observer,
         hub: hub.clone(),
         heard,
         stream: StreamInfo::default(),
         storage: PeerStorage::for_team(&joined.welcome),
         splitter: options.splitter,
+        team: None,
         titles: VecDeque::new(),
         former: PeerStats::default(),
-        rates: <[Rate; 2]>::default(),
+        rates: <[Rate; 3]>::default(),
         last_stats: None,
+        last_published: None,
     };
     let server = listener.map(|listener| tokio::spawn(player::serve(listener, hub.clone())));
     let mut sink = options.out.as_ref().map(|out| {
@@ -189,7 +190,7 @@ pub async fn run(
                 break;
             }
         }
-        match rejoin(&options, &mut socket, &mut stop, &life).await {
+        match rejoin(&options, &mut socket, &mut stop, |line| life.warn(line)).await {
             Some(again) => joined = again,
             None => break,
         }
@@ -215,113 +216,6 @@ async fn listen(player: PlayerPort) -> Result<Option<TcpListener>, PeerError> {
     }
 }
 
-/// Plays by IMS if that is wished and possible.
-fn enter_lan(
-    options: &PeerOptions,
-    socket: &mut TeamSocket,
-    observer: &Observer,
-) -> Result<(), PeerError> {
-    let Some(place) = options.lan.place(options.bind, options.splitter).map_err(PeerError::Lan)?
-    else {
-        return Ok(());
-    };
-    match socket.join_group(place) {
-        Err(error) if options.lan.rules == RulesChoice::Auto => {
-            let message = format!("plays without multicast: {error}");
-            observer.report(UNNAMED, &Event::Warning { message });
-            Ok(())
-        }
-        entered => entered.map_err(PeerError::Lan),
-    }
-}
-
-async fn attempt(options: &PeerOptions, socket: &mut TeamSocket) -> Result<Joined, JoinFailure> {
-    let port = socket.local_addr().map_or(0, |addr| addr.port());
-    loop {
-        let (rules, own) = match socket.lan() {
-            Some(lan) => (Rules::Ims, Some(lan.address)),
-            None => (Rules::Dbs, None),
-        };
-        let joined = join(options.splitter, port, options.role, rules, &options.password).await?;
-        let seen = joined.welcome.you.ip();
-        match own {
-            // Known to the team by another address than its subnet knows it
-            // by: neighbours could not tell whose multicast they hear.
-            Some(own) if own != seen => {
-                if options.lan.rules == RulesChoice::Ims {
-                    return Err(JoinFailure::Lan(LanError::Elsewhere { seen, own }));
-                }
-                socket.leave_group();
-            }
-            _ => return Ok(joined),
-        }
-    }
-}
-
-/// Joins for the first time: what can't be mended by waiting is an error.
-async fn first_join(
-    options: &PeerOptions,
-    socket: &mut TeamSocket,
-    stop: &mut Stop,
-) -> Result<Option<Joined>, PeerError> {
-    let mut pauses = Pauses::new();
-    loop {
-        let failure = tokio::select! {
-            () = stop.wait() => return Ok(None),
-            joined = attempt(options, socket) => match joined {
-                Ok(joined) => return Ok(Some(joined)),
-                Err(failure) => failure,
-            },
-        };
-        if !failure.is_passing() {
-            return Err(PeerError::Join(failure));
-        }
-        tokio::select! {
-            () = stop.wait() => return Ok(None),
-            () = sleep(pauses.next()) => {}
-        }
-    }
-}
-
-/// Joins again, for as long as it takes; `None` when told to stop.
-async fn rejoin(
-    options: &PeerOptions,
-    socket: &mut TeamSocket,
-    stop: &mut Stop,
-    life: &Life,
-) -> Option<Joined> {
-    let mut pauses = Pauses::new();
-    loop {
-        tokio::select! {
-            () = stop.wait() => return None,
-            () = sleep(pauses.next()) => {}
-        }
-        let failure = tokio::select! {
-            () = stop.wait() => return None,
-            joined = attempt(options, socket) => match joined {
-                Ok(joined) => return Some(joined),
-                Err(failure) => failure,
-            },
-        };
-        life.warn(format!("can't join again yet: {failure}"));
-    }
-}
-
-/// Pauses that grow from the first to the longest.
-struct Pauses(Duration);
-
-impl Pauses {
-    fn new() -> Pauses {
-        Pauses(REJOIN_PAUSES.0)
-    }
-
-    fn next(&mut self) -> Duration {
-        let pause = self.0;
-        self.0 = (pause * 2).min(REJOIN_PAUSES.1);
-        pause
-    }
-}
-
 /// How a membership ended.
 enum Outcome {
     /// For good.
@@ -338,6 +232,7 @@ struct Life {
     name: String,
     player: Option<SocketAddr>,
     splitter: SocketAddr,
+    team: Option<TeamId>,
     stream: StreamInfo,
     hub: Hub,
     /// Whether anybody can listen to what is played.
@@ -347,8 +242,32 @@ struct Life {
     titles: VecDeque<Title>,
     /// What was counted in earlier memberships.
     former: PeerStats,
-    rates: [Rate; 2],
+    /// Of what is played, sent and received.
+    rates: [Rate; 3],
     last_stats: Option<std::time::Instant>,
+    last_published: Option<std::time::Instant>,
+    watch: Watch,
+}
+
+/// What is followed for snapshots only.
+struct Watch {
+    /// Chunks sent and received since the last one.
+    sightings: Sightings,
+    changes: ChangeLog,
+    joined: Instant,
+    /// The first chunk that is played in this membership.
+    begin: Option<ChunkNumber>,
+}
+
+impl Watch {
+    fn new(wanted: bool) -> Watch {
+        Watch {
+            sightings: Sightings::new(wanted),
+            changes: ChangeLog::default(),
+            joined: Instant::ZERO,
+            begin: None,
+        }
+    }
 }
 
 /// The stream of a membership, until its first chunk is played.
@@ -366,8 +285,13 @@ impl Life {
             content_type: joined.content_type.clone(),
             title: std::mem::take(&mut self.stream.title),
         };
+        if self.team.replace(joined.team).is_some_and(|team| team != joined.team) {
+            self.stream.title.clear();
+        }
         self.titles.clear();
         let now = self.clock.now();
+        self.watch.joined = now;
+        self.watch.begin = None;
         let mut peer = self.storage.peer();
         peer.join(now, joined.splitter, joined.team, &joined.welcome)?;
         if let Some(lan) = lan {
@@ -420,11 +344,12 @@ impl Life {
                     return Err(PeerError::Output(broken));
                 }
                 () = due => self.storage.peer().handle_timeout(self.clock.now()),
-                _ = ticker.tick() => self.publish(),
+                _ = ticker.tick() => self.publish_if_due(),
                 _ = socket.readable() => {
                     for round in 1..=RECEIVE_ROUNDS {
                         let now = self.clock.now();
                         let received = socket.receive(|from, datagram, outbox| {
+                            self.see_received(from, datagram);
                             // What is wrong with it has been counted.
                             let _ = self.storage.peer().handle_datagram(now, from, datagram);
                             self.after_input(outbox, &mut not_started, &mut events);
@@ -460,7 +385,7 @@ impl Life {
         events: &mut Vec<PeerEvent>,
     ) {
         let mut peer = self.storage.peer();
-        drain_transmits(&mut peer, outbox);
+        drain_transmits(&mut peer, outbox, &mut self.watch.sightings, &self.observer);
         self.play(not_started);
         let mut peer = self.storage.peer();
         while let Some(event) = peer.poll_event() {
@@ -473,6 +398,13 @@ impl Life {
                 }
                 event => events.push(event),
             }
+        }
+    }
+
+    fn see_received(&mut self, from: SocketAddr, datagram: &[u8]) {
+        if self.watch.sightings.wanted() {
+            let now = self.observer.elapsed();
+            self.watch.sightings.see(now, false, from, datagram);
         }
     }
 
@@ -508,7 +440,10 @@ impl Life {
         }
     }
 
-    fn outcome_of(&self, event: PeerEvent, told_to_stop: bool) -> Option<Outcome> {
+    fn outcome_of(&mut self, event: PeerEvent, told_to_stop: bool) -> Option<Outcome> {
+        if let PeerEvent::Playing { first } = event {
+            self.watch.begin = Some(first);
+        }
         let report = |event: Event| self.observer.report(&self.name, &event);
         let name = |id: Option<p2psp_core::NodeId>| id.map_or("?".into(), |id| id.to_string());
         match event {
@@ -581,35 +516,54 @@ impl Life {
         self.former.plus(self.storage.peer().stats())
     }
 
+    fn publish_if_due(&mut self) {
+        if self.observer.is_due(self.last_published, std::time::Instant::now()) {
+            self.publish();
+        }
+    }
+
     /// Renews the snapshot; each second, reports it.
     fn publish(&mut self) {
         let now = std::time::Instant::now();
-        let snapshot = NodeSnapshot::Peer(self.snapshot(now));
+        self.last_published = Some(now);
+        let snapshot = self.snapshot(now);
+        let seen = self.watch.sightings.take(snapshot.name, |endpoint| {
+            let mut rows = snapshot.neighbour_rows.iter();
+            match rows.find(|row| row.endpoint == endpoint) {
+                Some(row) => row.name,
+                None if endpoint == snapshot.splitter => Name::Splitter,
+                None => Name::at(endpoint, None),
+            }
+        });
+        let snapshot = NodeSnapshot::Peer(Box::new(snapshot));
         if self.last_stats.is_none_or(|last| now - last >= Duration::from_millis(950)) {
             self.last_stats = Some(now);
             self.observer.report(&self.name, &Event::Stats(Box::new(snapshot.clone())));
         }
-        self.observer.publish(self.place, snapshot);
+        self.observer.publish(self.place, snapshot, seen);
     }
 
     fn snapshot(&mut self, now: std::time::Instant) -> PeerSnapshot {
         let stats = self.stats();
         let hub = self.hub.stats();
+        let core_now = self.clock.now();
+        let t = self.observer.elapsed();
         let peer = self.storage.peer();
         let buffer = peer.buffer();
-        let rows: Vec<NeighbourRow> = peer
-            .neighbours()
-            .map(|neighbour| NeighbourRow {
-                name: neighbour.id.map(|id| id.to_string()),
-                endpoint: neighbour.endpoint,
-                received: neighbour.received,
-                sent: neighbour.sent,
-                served: neighbour.served,
-            })
-            .collect();
-        let chunk_bytes = u64::from(peer.chunk_bytes());
+        let rows: Vec<NeighbourRow> = peer.neighbours().map(|it| NeighbourRow::of(&it)).collect();
+        let chunk_bytes = peer.chunk_bytes();
+        let rate_in = self.rates[0].update(now, stats.bytes_played);
+        let received = stats.chunks_received * u64::from(chunk_bytes);
+        let stream_rate = self.rates[2].update(now, received);
+        let tables = Tables::of(&peer);
+        let screen = self.watch.sightings.wanted();
+        if screen {
+            self.watch.changes.update(t, &tables);
+        }
         PeerSnapshot {
-            name: self.name.clone(),
+            name: peer.id().into(),
+            endpoint: peer.endpoint(),
+            age_s: core_now.since(self.watch.joined).as_secs_f64(),
             state: match peer.phase() {
                 Phase::Outside => "outside",
                 Phase::Joining => "joining",
@@ -622,16 +576,19 @@ impl Life {
             players: hub.players,
             players_dropped: hub.dropped,
             stream: self.stream.clone(),
-            buffer: BufferFill {
-                buffer_chunks: buffer.chunks,
-                buffer_filled: buffer.filled,
-                next_chunk: buffer.cursor.map_or(0, |cursor| cursor.get()),
-            },
+            buffer: BufferFill::of(&buffer),
             counts: summary(&stats),
-            rate_in: self.rates[0].update(now, stats.bytes_played),
-            rate_out: self.rates[1].update(now, stats.chunks_sent * chunk_bytes),
+            loss_ratio: summary(&stats).loss_ratio(),
+            latency: Latency::of(&buffer, chunk_ms(chunk_bytes, stream_rate)),
+            chunk_bytes,
+            pending: tables.waiting(),
+            rate_in,
+            rate_out: self.rates[1].update(now, stats.chunks_sent * u64::from(chunk_bytes)),
             neighbours: rows.iter().filter(|row| row.served).count(),
             neighbour_rows: rows,
+            changes: self.watch.changes.changes(),
+            ring: if screen { Ring::of(&peer, self.watch.begin) } else { Ring::default() },
+            tables: if screen { tables } else { Tables::default() },
         }
     }
 }

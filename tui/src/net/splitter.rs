@@ -23,8 +23,8 @@ use super::pump::drain_transmits;
 use super::storage::SplitterStorage;
 use super::{Clock, LanOptions, SNAPSHOT_INTERVAL, Stop, Stopper, TeamSocket, lan};
 use crate::observe::{
-    Event, MemberRow, Mode, NodeSnapshot, Observer, PeerSummary, Rate, SplitterSnapshot,
-    SplitterSummary, StreamInfo,
+    Event, MemberRow, Mode, Name, NodeSnapshot, Observer, PeerSummary, Rate, Sightings,
+    SplitterSnapshot, SplitterSummary, StreamInfo,
 };
 use crate::source::{self, Source, SourceError, SourceItem, SourceOptions, SourceSpec};
 use crate::stations::{Announced, Announcement};
@@ -167,6 +167,8 @@ pub async fn run(
         unsent: BytesMut::new(),
         rates: <[Rate; 2]>::default(),
         last_stats: None,
+        last_published: None,
+        sightings: Sightings::new(observer.mode() == Mode::Screen),
         outgrown: false,
         monitor_key,
         observer,
@@ -299,6 +301,9 @@ struct Task {
     unsent: BytesMut,
     rates: [Rate; 2],
     last_stats: Option<std::time::Instant>,
+    last_published: Option<std::time::Instant>,
+    /// Chunks sent since the last snapshot.
+    sightings: Sightings,
     outgrown: bool,
     monitor_key: Vec<u8>,
 }
@@ -335,7 +340,7 @@ impl Task {
                     self.storage.splitter().leave(self.clock.now());
                 }
                 () = due => self.storage.splitter().handle_timeout(self.clock.now()),
-                _ = ticker.tick() => self.publish(),
+                _ = ticker.tick() => self.publish_if_due(),
                 Some(request) = requests.recv() => self.admit(request, source.header()),
                 _ = self.socket.readable() => self.receive().await,
                 () = sleep_until(patience), if live && !started => started = true,
@@ -362,7 +367,7 @@ impl Task {
                     }
                 },
             }
-            drain_transmits(&mut self.storage.splitter(), self.socket.outbox());
+            self.drain();
             self.socket.flush().await;
             if self.tell_events() {
                 return result;
@@ -401,8 +406,13 @@ impl Task {
         let mut splitter = self.storage.splitter();
         let pushed = splitter.push_chunk(&self.unsent[..len]);
         debug_assert!(pushed.is_ok(), "drained after every chunk");
-        drain_transmits(&mut splitter, self.socket.outbox());
+        self.drain();
         self.unsent.advance(len);
+    }
+
+    fn drain(&mut self) {
+        let outbox = self.socket.outbox();
+        drain_transmits(&mut self.storage.splitter(), outbox, &mut self.sightings, &self.observer);
     }
 
     async fn receive(&mut self) {
@@ -412,7 +422,7 @@ impl Task {
                 let mut splitter = self.storage.splitter();
                 // What is wrong with it has been counted.
                 let _ = splitter.handle_datagram(now, from, datagram);
-                drain_transmits(&mut splitter, outbox);
+                drain_transmits(&mut splitter, outbox, &mut self.sightings, &self.observer);
             });
             self.socket.flush().await;
             if received == 0 {
@@ -564,14 +574,30 @@ impl Task {
         self.observer.report("S", &event);
     }
 
+    fn publish_if_due(&mut self) {
+        if self.observer.is_due(self.last_published, std::time::Instant::now()) {
+            self.publish();
+        }
+    }
+
     fn publish(&mut self) {
         let now = std::time::Instant::now();
-        let snapshot = NodeSnapshot::Splitter(self.snapshot(now));
+        self.last_published = Some(now);
+        let snapshot = NodeSnapshot::Splitter(Box::new(self.snapshot(now)));
         if self.last_stats.is_none_or(|last| now - last >= Duration::from_millis(950)) {
             self.last_stats = Some(now);
             self.report(Event::Stats(Box::new(snapshot.clone())));
         }
-        self.observer.publish(self.place, snapshot);
+        let splitter = self.storage.splitter();
+        let names: Vec<_> = match self.sightings.wanted() {
+            true => splitter.members().map(|member| (member.endpoint, member.id)).collect(),
+            false => Vec::new(),
+        };
+        let seen = self.sightings.take(Name::Splitter, |endpoint| {
+            let known = names.iter().find(|(at, _)| *at == endpoint);
+            Name::at(endpoint, known.map(|(_, id)| *id))
+        });
+        self.observer.publish(self.place, snapshot, seen);
     }
 
     fn snapshot(&mut self, now: std::time::Instant) -> SplitterSnapshot {
@@ -585,17 +611,19 @@ impl Task {
             stream: self.stream.clone(),
             chunk_bytes: config.chunk_bytes,
             buffer_chunks: config.buffer_chunks,
+            next_chunk: splitter.next_chunk().get(),
             max_team: config.max_team,
             peers: splitter.team_size(),
             counts: summary(stats),
             rate_in: self.rates[0].update(now, stats.bytes_in),
             rate_out: self.rates[1].update(now, stats.bytes_out),
+            upload: stats.bytes_out as f64 / stats.bytes_in.max(1) as f64,
             team: splitter
                 .members()
                 .map(|member| MemberRow {
-                    name: member.id.to_string(),
+                    name: member.id.into(),
                     endpoint: member.endpoint,
-                    age: core_now.since(member.joined),
+                    age_s: core_now.since(member.joined).as_secs_f64(),
                     chunks: member.chunks,
                     losses: member.losses,
                 })

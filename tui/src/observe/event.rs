@@ -21,6 +21,18 @@ pub struct Line<'a> {
     pub event: &'a Event,
 }
 
+/// How much an event matters to who watches the log.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Default)]
+pub enum Level {
+    /// What is to be expected.
+    #[default]
+    Info,
+    /// A chunk was lost.
+    Loss,
+    /// Something that the user may want to act upon.
+    Warning,
+}
+
 /// What happened at a node.
 #[derive(Debug, Clone, Serialize)]
 #[serde(tag = "event", rename_all = "snake_case")]
@@ -141,6 +153,31 @@ pub struct PeerSummary {
     pub rejected: u64,
 }
 
+impl Level {
+    /// A short name.
+    pub const fn name(self) -> &'static str {
+        match self {
+            Level::Info => "info",
+            Level::Loss => "loss",
+            Level::Warning => "warning",
+        }
+    }
+}
+
+impl Event {
+    /// How much it matters.
+    pub fn level(&self) -> Level {
+        match self {
+            Event::Lost { .. } => Level::Loss,
+            Event::Warning { .. } | Event::Source { state: "down", .. } => Level::Warning,
+            Event::Left { reason, .. } if !matches!(reason.as_str(), "goodbye" | "ended") => {
+                Level::Warning
+            }
+            _ => Level::Info,
+        }
+    }
+}
+
 impl fmt::Display for Event {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
@@ -227,5 +264,21 @@ mod tests {
             }),
             r#"{"v":1,"t":0.25,"node":"P1","event":"summary","chunks_sent":1,"bytes_in":2,"bytes_out":3,"peers_max":4,"rejected":5,"complaints":6}"#,
         );
+    }
+
+    #[test]
+    fn what_matters_stands_out() {
+        let left = |reason: &str| Event::Left { peer: "P2".into(), reason: reason.into() };
+        for (event, level) in [
+            (Event::Playing { first: 1 }, Level::Info),
+            (left("goodbye"), Level::Info),
+            (left("silent"), Level::Warning),
+            (Event::Lost { chunk: 7, count: 1 }, Level::Loss),
+            (Event::Source { state: "up", detail: String::new() }, Level::Info),
+            (Event::Source { state: "down", detail: String::new() }, Level::Warning),
+            (Event::Warning { message: String::new() }, Level::Warning),
+        ] {
+            assert_eq!(event.level(), level, "{event}");
+        }
     }
 }
