@@ -10,6 +10,7 @@ use std::process::{Child, Command, Stdio};
 use std::sync::atomic::{AtomicU32, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, OnceLock, PoisonError};
 use std::thread::{self, JoinHandle};
+use std::time::Duration;
 
 use tempfile::TempDir;
 
@@ -170,6 +171,45 @@ impl Lan {
     }
 }
 
+/// A DHCP server. Dropping it stops it.
+#[derive(Debug)]
+pub struct DhcpServer {
+    child: Child,
+    _leases: TempDir,
+}
+
+impl Lan {
+    /// A DHCP server that gives the first board this address.
+    pub fn dhcp_server(&self, address: &str) -> DhcpServer {
+        let leases = TempDir::new().expect("a temporary folder");
+        let dnsmasq = required("dnsmasq", "dnsmasq-base");
+        let child = self
+            .exec()
+            .arg(dnsmasq.get_program())
+            .args(["--keep-in-foreground", "--conf-file=/dev/null", "--port=0", "--user=root"])
+            .args(["--interface=br0", "--bind-interfaces", "--dhcp-authoritative"])
+            .args(["--log-facility=/dev/null", "--pid-file="])
+            .arg(format!("--dhcp-leasefile={}", leases.path().join("leases").display()))
+            .arg(format!("--dhcp-range={address},{address},255.255.255.0,2m"))
+            .stdin(Stdio::null())
+            .spawn()
+            .expect("dnsmasq can be started");
+        DhcpServer { child, _leases: leases }
+    }
+
+    /// Switches on the board at place `place`, which asks for its address.
+    pub fn board_by_dhcp(&self, place: u32, args: &[&str]) -> Board {
+        Board::start(self, place, args)
+    }
+}
+
+impl Drop for DhcpServer {
+    fn drop(&mut self) {
+        let _ = self.child.kill();
+        let _ = self.child.wait();
+    }
+}
+
 impl Drop for Lan {
     fn drop(&mut self) {
         let _ = required("ip", "iproute2").args(["netns", "del", &self.name]).status();
@@ -288,8 +328,13 @@ impl Board {
     ///
     /// If it does not end, or not well.
     pub fn wait_end(&mut self) {
+        self.wait_end_within(PATIENCE);
+    }
+
+    /// The same, with a deadline of its own.
+    pub fn wait_end_within(&mut self, patience: Duration) {
         let mut status = None;
-        let ended = wait_until(PATIENCE, || {
+        let ended = wait_until(patience, || {
             status = self.child.try_wait().expect("a child of this process");
             status.is_some()
         });

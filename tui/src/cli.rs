@@ -9,7 +9,7 @@ use clap::{Args, Parser, Subcommand};
 use clap_complete::Shell;
 use p2psp_core::Role;
 use p2psp_core::wire::{MAX_BUFFER_CHUNKS, MAX_CHUNK_BYTES, MAX_TEAM, MIN_CHUNK_BYTES};
-use p2psp_tui::lab::scenario::Overrides;
+use p2psp_tui::lab::scenario::{self, Overrides, Recipe, ScenarioError};
 use p2psp_tui::lab::sim::SimOptions;
 use p2psp_tui::lab::sweep::{DEFAULT_SEEDS, Sweep};
 use p2psp_tui::net::peer::{Output, PeerOptions, PlayerPort};
@@ -49,6 +49,8 @@ pub enum Verb {
     Live(Command),
     /// Play a team in virtual time, without a screen, and report
     Sim(SimArgs),
+    /// Step through a team in virtual time, forward and back
+    Lab(LabArgs),
     /// Write what a shell needs to complete commands and options
     Completions {
         /// The shell.
@@ -284,12 +286,11 @@ pub enum StationName<'a> {
     Address,
 }
 
-/// `sim`
+/// What is played in virtual time: `sim`, `lab`.
 #[derive(Debug, Args)]
-pub struct SimArgs {
-    /// A scenario built in (figures, join-storm, churn, lossy, selfish, lan,
-    /// mixed, buffer, big)
-    /// or a TOML file; without: a full mesh
+pub struct RunArgs {
+    /// A scenario built in (figures, join-storm, churn, lossy, selfish,
+    /// buffer, lan, mixed, big), a TOML file, or a run that the lab has saved
     #[arg(value_name = "SCENARIO")]
     pub scenario: Option<String>,
     /// Members from the start, the monitor included
@@ -308,6 +309,53 @@ pub struct SimArgs {
     /// Time that datagrams are under way, in milliseconds
     #[arg(long, value_name = "L", value_parser = milliseconds)]
     pub latency_ms: Option<Duration>,
+}
+
+impl RunArgs {
+    /// What the command line says over the scenario.
+    fn overrides(&self, common: &Common) -> Overrides {
+        let micros = |time: Duration| u64::try_from(time.as_micros()).unwrap_or(u64::MAX);
+        Overrides {
+            peers: self.peers,
+            rounds: self.rounds,
+            buffer: self.buffer,
+            seed: common.seed,
+            loss: self.loss,
+            latency_us: self.latency_ms.map(micros),
+            stop_at_us: common.run_for.map(micros),
+        }
+    }
+}
+
+/// `lab`
+#[derive(Debug, Args)]
+pub struct LabArgs {
+    /// What is played; without a scenario: figures.
+    #[command(flatten)]
+    pub run: RunArgs,
+    /// What every command takes; --for counts virtual time.
+    #[command(flatten)]
+    pub common: Common,
+}
+
+impl LabArgs {
+    /// What is to be played.
+    ///
+    /// # Errors
+    ///
+    /// [`ScenarioError`] with file and line.
+    pub fn recipe(&self) -> Result<Recipe, ScenarioError> {
+        let name = self.run.scenario.as_deref().unwrap_or("figures");
+        scenario::open(name, &self.run.overrides(&self.common))
+    }
+}
+
+/// `sim`
+#[derive(Debug, Args)]
+pub struct SimArgs {
+    /// What is played; without a scenario: a full mesh.
+    #[command(flatten)]
+    pub run: RunArgs,
     /// Play every combination of values and write CSV: peers=5,10
     /// buffer=0.5N,1N … (keys: peers, buffer, loss, latency-ms, rounds)
     #[arg(long, value_name = "KEY=VALUES", conflicts_with = "json")]
@@ -324,18 +372,9 @@ pub struct SimArgs {
 impl SimArgs {
     /// What is to be played.
     pub fn options(self) -> SimOptions {
-        let micros = |time: Duration| u64::try_from(time.as_micros()).unwrap_or(u64::MAX);
         SimOptions {
-            scenario: self.scenario,
-            overrides: Overrides {
-                peers: self.peers,
-                rounds: self.rounds,
-                buffer: self.buffer,
-                seed: self.common.seed,
-                loss: self.loss,
-                latency_us: self.latency_ms.map(micros),
-                stop_at_us: self.common.run_for.map(micros),
-            },
+            overrides: self.run.overrides(&self.common),
+            scenario: self.run.scenario,
             json: self.common.json,
             sweeps: self.sweep,
             seeds: self.seeds,

@@ -4,12 +4,13 @@ mod cli;
 
 use std::io::{BufWriter, IsTerminal, Write, stdin, stdout};
 use std::net::SocketAddr;
+use std::path::Path;
 use std::process::ExitCode;
 use std::time::Duration;
 
 use clap::error::ErrorKind;
 use clap::{CommandFactory, Parser};
-use cli::{Cli, Command, DemoArgs, PeerArgs, SimArgs, StationName, StationsArgs, Verb};
+use cli::{Cli, Command, DemoArgs, LabArgs, PeerArgs, SimArgs, StationName, StationsArgs, Verb};
 use p2psp_core::Role;
 use p2psp_tui::lab::sim::{self, SimFailure};
 use p2psp_tui::net::splitter::SplitterOptions;
@@ -28,6 +29,7 @@ fn main() -> ExitCode {
         None => Command::Demo(cli.demo),
         Some(Verb::Live(command)) => command,
         Some(Verb::Sim(args)) => return simulate(args),
+        Some(Verb::Lab(args)) => return step_through(args),
         Some(Verb::Completions { shell }) => return written(completions(shell)),
         Some(Verb::Man) => return written(manual()),
         Some(Verb::Stations(args)) => return list_stations(&args),
@@ -131,6 +133,56 @@ fn simulate(args: SimArgs) -> ExitCode {
         };
     eprintln!("p2psp-tui: {message}");
     code
+}
+
+/// Shows a scenario in virtual time.
+fn step_through(args: LabArgs) -> ExitCode {
+    let refuse = |message: &str| {
+        eprintln!("p2psp-tui: {message}");
+        ExitCode::from(2)
+    };
+    if args.common.headless || args.common.json || !stdout().is_terminal() {
+        return refuse(
+            "lab needs a terminal to draw on; without one, p2psp-tui sim plays the same",
+        );
+    }
+    let recipe = match args.recipe() {
+        Ok(recipe) => recipe,
+        Err(error) => return refuse(&error.to_string()),
+    };
+    let mut scene = ui::LabScene::new(recipe, Path::new("."));
+    let differs = scene.differs();
+    std::thread::spawn(give_back_when_told);
+    let result = ui::run(args.common.screen(), &mut scene);
+    if let Some(message) = differs {
+        eprintln!("p2psp-tui: {message}");
+    }
+    match result {
+        Ok(()) => ExitCode::SUCCESS,
+        Err(message) => {
+            eprintln!("p2psp-tui: {message}");
+            ExitCode::FAILURE
+        }
+    }
+}
+
+/// SIGINT and SIGTERM end the screen, which sees that it has no terminal.
+fn give_back_when_told() {
+    let Ok(runtime) = tokio::runtime::Builder::new_current_thread().enable_all().build() else {
+        return;
+    };
+    runtime.block_on(async {
+        let (Ok(mut interrupt), Ok(mut terminate)) =
+            (signal(SignalKind::interrupt()), signal(SignalKind::terminate()))
+        else {
+            return;
+        };
+        tokio::select! {
+            _ = interrupt.recv() => {}
+            _ = terminate.recv() => {}
+        }
+        ui::give_back();
+    });
 }
 
 fn completions(shell: clap_complete::Shell) -> Vec<u8> {

@@ -1,9 +1,10 @@
 //! `p2psp-tui sim`: plays a scenario to its end and reports.
 
 use std::io::{self, Write};
+use std::sync::Arc;
 
 use super::report::{self, Summary};
-use super::scenario::{self, Overrides, ScenarioError};
+use super::scenario::{self, Overrides, Recipe, ScenarioError};
 use super::sweep::{self, Sweep, SweepFailure};
 use super::{Lab, Plan};
 
@@ -32,13 +33,12 @@ pub enum SimFailure {
 }
 
 impl SimOptions {
-    /// What is to be played.
-    ///
-    /// # Errors
-    ///
-    /// [`SimFailure::Usage`] with file and line.
-    pub fn plan(&self) -> Result<Plan, SimFailure> {
-        self.plan_with(&self.overrides).map_err(|error| SimFailure::Usage(error.to_string()))
+    /// What is to be played, and what is done by hand in it.
+    fn recipe(&self) -> Result<Recipe, ScenarioError> {
+        match &self.scenario {
+            Some(name) => scenario::open(name, &self.overrides),
+            None => scenario::read("mesh", "", &self.overrides),
+        }
     }
 
     fn plan_with(&self, overrides: &Overrides) -> Result<Plan, ScenarioError> {
@@ -63,7 +63,9 @@ pub fn run(
     if !options.sweeps.is_empty() {
         return run_sweep(options, out);
     }
-    let mut lab = Lab::new(options.plan()?);
+    let recipe = options.recipe().map_err(|error| SimFailure::Usage(error.to_string()))?;
+    let mut lab = Lab::new(recipe.plan);
+    lab.set_script(Arc::new(recipe.script));
     match play(&mut lab, options.json, out, elapsed) {
         Ok(()) => {}
         // Whoever read has read enough.

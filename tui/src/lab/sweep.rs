@@ -105,7 +105,8 @@ impl From<io::Error> for SweepFailure {
 }
 
 /// Plays every combination with `seeds` seeds and writes a line of CSV for
-/// each: the values, then loss ratio (mean, least, most, seed of the worst),
+/// each: the values, then loss ratio (mean, standard deviation, least, most,
+/// seed of the worst),
 /// and mean latency in chunk times.
 ///
 /// # Errors
@@ -126,7 +127,10 @@ pub fn run(
     for sweep in sweeps {
         write!(out, "{},", sweep.key.name())?;
     }
-    writeln!(out, "seeds,loss_mean,loss_min,loss_max,worst_seed,latency_mean,transmissions")?;
+    writeln!(
+        out,
+        "seeds,loss_mean,loss_sd,loss_min,loss_max,worst_seed,latency_mean,transmissions"
+    )?;
     for point in 0..points.unwrap_or(0) {
         let values = values_at(sweeps, point);
         let mut overrides = *base;
@@ -191,7 +195,8 @@ fn measure(
     plan: &dyn Fn(&Overrides) -> Result<Plan, ScenarioError>,
 ) -> Result<String, SweepFailure> {
     let first = overrides.seed.unwrap_or(1);
-    let (mut sum, mut least, mut most, mut worst) = (0.0, f64::MAX, -1.0, first);
+    let (mut sum, mut squares) = (0.0, 0.0);
+    let (mut least, mut most, mut worst) = (f64::MAX, -1.0, first);
     let (mut latency, mut transmissions) = (0.0, 0);
     for seed in (0..seeds).map(|n| first.wrapping_add(n.into())) {
         overrides.seed = Some(seed);
@@ -202,8 +207,9 @@ fn measure(
             let said = format!("seed {seed}, step {step}: {name} {}", violation.broken);
             return Err(SweepFailure::Broken(said));
         }
-        let summary = Summary::of(&mut lab, 0.0);
+        let summary = Summary::of(&lab, 0.0);
         sum += summary.loss_ratio;
+        squares += summary.loss_ratio * summary.loss_ratio;
         least = summary.loss_ratio.min(least);
         if summary.loss_ratio > most {
             (most, worst) = (summary.loss_ratio, seed);
@@ -213,8 +219,11 @@ fn measure(
     }
     let runs = f64::from(seeds.max(1));
     let (mean, latency) = (sum / runs, latency / runs);
+    // Of a sample: one run has no spread.
+    let variance = (squares - sum * mean).max(0.0) / (runs - 1.0).max(1.0);
+    let spread = variance.sqrt();
     Ok(format!(
-        "{seeds},{mean:.6},{least:.6},{most:.6},{worst},{latency:.3},{}",
+        "{seeds},{mean:.6},{spread:.6},{least:.6},{most:.6},{worst},{latency:.3},{}",
         transmissions / u64::from(seeds.max(1))
     ))
 }

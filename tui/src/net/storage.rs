@@ -55,6 +55,17 @@ impl PeerStorage {
         }
     }
 
+    /// How much memory it has, in bytes.
+    pub fn bytes(&self) -> usize {
+        size_of::<PeerStorage>()
+            + size_of_val(&*self.neighbours)
+            + size_of_val(&*self.sets)
+            + size_of_val(&*self.pending)
+            + size_of_val(&*self.slots)
+            + self.payload.len()
+            + self.spare.len()
+    }
+
     /// The peer that lives here.
     pub fn peer(&mut self) -> Peer<'_> {
         Peer::new(PeerMemory {
@@ -96,6 +107,15 @@ impl SplitterStorage {
             payload: vec![0; config.chunk_bytes.into()].into(),
             state: SplitterState::new(config),
         }
+    }
+
+    /// How much memory it has, in bytes.
+    pub fn bytes(&self) -> usize {
+        size_of::<SplitterStorage>()
+            + size_of_val(&*self.members)
+            + size_of_val(&*self.order)
+            + size_of_val(&*self.history)
+            + self.payload.len()
     }
 
     /// The splitter that lives here.

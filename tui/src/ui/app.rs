@@ -35,6 +35,8 @@ pub struct App {
     pub(super) snapshot: Snapshot,
     pub(super) tab: usize,
     pub(super) help: bool,
+    /// Lines of the help above those that are shown.
+    pub(super) help_from: usize,
     /// The selected peer's own page is open.
     pub(super) open: bool,
     pub(super) selected: Option<Name>,
@@ -102,7 +104,11 @@ impl App {
             Action::Back if self.help || self.open || self.typing => self.close(),
             Action::Back if !self.filter().is_empty() => self.filter_mut().clear(),
             Action::Back => return self.quit(scene),
-            Action::Help => self.help = !self.help,
+            Action::Help => (self.help, self.help_from) = (!self.help, 0),
+            Action::Move(motion) if self.help => {
+                let last = scene.bindings().len() + keys::BINDINGS.len() - 1;
+                self.help_from = moved(self.help_from, last, motion);
+            }
             Action::Tab(tab) if tab < tabs(scene) => self.go_to(tab),
             Action::Tab(_) => {}
             Action::NextTab => self.go_to((self.tab + 1) % tabs(scene)),
@@ -126,11 +132,20 @@ impl App {
             }
             Action::Save => return Request::Save,
             Action::Scene(command) => {
-                self.message = scene.act(command);
+                let selected = self.selected_row().map(|row| row.name);
+                self.message = scene.act(command, selected);
                 self.look(scene);
             }
         }
         Request::Draw
+    }
+
+    /// Goes to a panel.
+    pub fn show(&mut self, tab: Tab) {
+        self.go_to(match tab {
+            Tab::Scene(panel) => Tab::ALL.len() + panel,
+            _ => Tab::ALL.iter().position(|one| *one == tab).unwrap_or(0),
+        });
     }
 
     /// Tells the user something, until the next key.

@@ -9,6 +9,7 @@ mod app;
 mod ascii;
 pub mod format;
 pub mod keys;
+pub mod lab;
 mod panels;
 pub mod roster;
 mod save;
@@ -31,6 +32,7 @@ use ratatui::crossterm::style::force_color_output;
 use crate::net::Stopper;
 use crate::observe::Observer;
 pub use app::{App, Request};
+pub use lab::LabScene;
 pub use panels::{chart, frame_of};
 pub use save::save;
 pub use scene::{Live, Scene};
@@ -40,6 +42,10 @@ pub use theme::{ColorChoice, Theme, mark};
 
 /// At most so often the screen is drawn without a key.
 const FRAME: Duration = Duration::from_millis(100);
+/// Over a slow line a frame takes its time: so many bytes a second on average.
+const BYTES_PER_SECOND: f64 = 16e3;
+/// The longest that a frame of many bytes puts off the next one.
+const MAX_FRAME: Duration = Duration::from_secs(2);
 /// How often while the view is held: its lag is told in seconds.
 const HELD_FRAME: Duration = Duration::from_secs(1);
 /// How long it takes at most to see that the team has ended.
@@ -140,16 +146,21 @@ fn show(
     ended: &dyn Fn() -> bool,
 ) -> Result<(), String> {
     let mut app = App::new(Theme::from_env(options.color, options.ascii));
+    app.show(scene.first_tab());
     // The theme has decided; crossterm would look at NO_COLOR once more.
     force_color_output(true);
     let started = Instant::now();
     let mut drawn: Option<Instant> = None;
+    let mut paid = FRAME;
     while !ended() && terminal::is_taken() {
         let new = scene.advance();
-        let frame = if app.is_paused() { HELD_FRAME } else { FRAME };
+        let frame = if app.is_paused() { HELD_FRAME } else { paid };
         let wait = drawn.map_or(Duration::ZERO, |drawn| frame.saturating_sub(drawn.elapsed()));
         let mut changed = drawn.is_none() || (wait.is_zero() && (new || app.is_paused()));
-        if event::poll(wait.min(POLL)).map_err(|error| broken(&error))? {
+        // Without any time it would not look at all.
+        if event::poll(wait.clamp(Duration::from_millis(1), POLL))
+            .map_err(|error| broken(&error))?
+        {
             match event::read().map_err(|error| broken(&error))? {
                 Event::Key(key) => {
                     changed = true;
@@ -176,18 +187,22 @@ fn show(
         if changed {
             drawn = Some(Instant::now());
             app.look(scene);
+            let before = terminal::written();
             draw(screen, &app, scene).map_err(|error| broken(&error))?;
+            let bytes = (terminal::written() - before) as f64;
+            paid = Duration::from_secs_f64(bytes / BYTES_PER_SECOND).clamp(FRAME, MAX_FRAME);
         }
     }
     Ok(())
 }
 
 /// Draws a frame; what has not changed since the last one is not written.
-fn draw(screen: &mut Screen, app: &App, scene: &dyn Scene) -> std::io::Result<()> {
+fn draw(screen: &mut Screen, app: &App, scene: &mut dyn Scene) -> std::io::Result<()> {
     use std::io::Write;
     screen.autoresize()?;
     let mut frame = screen.get_frame();
     app.draw(&mut frame, scene);
+    scene.drawn(frame.buffer_mut());
     screen.flush()?;
     screen.swap_buffers();
     screen.backend_mut().flush()

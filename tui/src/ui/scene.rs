@@ -1,12 +1,13 @@
 //! What the screen shows: a live team, or one in virtual time.
 
 use ratatui::Frame;
+use ratatui::buffer::Buffer;
 use ratatui::layout::Rect;
 
 use super::App;
-use super::keys::Binding;
+use super::keys::{Binding, Tab};
 use crate::net::Stopper;
-use crate::observe::{Observer, Snapshot};
+use crate::observe::{Name, Observer, Snapshot};
 
 /// Where snapshots come from, and what can be done there besides looking.
 ///
@@ -36,10 +37,21 @@ pub trait Scene {
         let _ = (panel, frame, area, app);
     }
 
-    /// Does what is bound to this number; what to tell the user of it.
-    fn act(&mut self, command: u16) -> Option<String> {
-        let _ = command;
+    /// Does what is bound to this number, to the member selected if it is
+    /// something that is done to one; what to tell the user of it.
+    fn act(&mut self, command: u16, selected: Option<Name>) -> Option<String> {
+        let _ = (command, selected);
         None
+    }
+
+    /// The panel to begin with.
+    fn first_tab(&self) -> Tab {
+        Tab::Overview
+    }
+
+    /// Takes a picture that was drawn.
+    fn drawn(&mut self, picture: &Buffer) {
+        let _ = picture;
     }
 
     /// Goes on by itself between two frames; whether there is something new.

@@ -6,11 +6,11 @@ use ratatui::buffer::{Buffer, Cell};
 use ratatui::style::{Color, Modifier};
 
 /// Size of a cell, in pixels.
-const CELL: (f64, f64) = (8.4, 18.0);
+const CELL: (f64, f64) = (8.4, 16.5);
 /// Size of the letters, in pixels.
 const FONT_SIZE: u32 = 14;
 /// From the top of a cell to the base line, in pixels.
-const BASE: f64 = 13.5;
+const BASE: f64 = 13.0;
 /// Around the screen, in pixels.
 const MARGIN: f64 = 12.0;
 /// What letters and the ground look like where the screen leaves it to the
@@ -172,12 +172,12 @@ mod tests {
         assert_eq!(text(&buffer), "a <b>\n      &\n");
         let picture = svg(&buffer);
         let expected = [
-            "viewBox=\"0 0 99.6 60.0\"",
-            "<text x=\"12.0\" y=\"25.5\" textLength=\"8.4\" lengthAdjust=\"spacingAndGlyphs\" \
+            "viewBox=\"0 0 99.6 57.0\"",
+            "<text x=\"12.0\" y=\"25.0\" textLength=\"8.4\" lengthAdjust=\"spacingAndGlyphs\" \
              fill=\"#f2777a\">a</text>",
-            "<text x=\"28.8\" y=\"25.5\" textLength=\"25.2\" lengthAdjust=\"spacingAndGlyphs\" \
+            "<text x=\"28.8\" y=\"25.0\" textLength=\"25.2\" lengthAdjust=\"spacingAndGlyphs\" \
              fill=\"#f2777a\">&lt;b&gt;</text>",
-            "<rect x=\"62.4\" y=\"30.0\" width=\"8.4\" height=\"18.0\" fill=\"#d8dee4\"/>",
+            "<rect x=\"62.4\" y=\"28.5\" width=\"8.4\" height=\"16.5\" fill=\"#d8dee4\"/>",
             "fill=\"#14191f\">&amp;</text>",
         ];
         for part in expected {

@@ -7,7 +7,7 @@
 use std::fs::File;
 use std::io::{self, BufWriter, Write};
 use std::os::fd::AsFd;
-use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::sync::{Once, mpsc};
 use std::time::Duration;
 
@@ -27,8 +27,27 @@ const FRAME_BYTES: usize = 64 << 10;
 /// Whether the terminal is in the screen's hands.
 static TAKEN: AtomicBool = AtomicBool::new(false);
 
+/// Bytes of all frames so far.
+static WRITTEN: AtomicU64 = AtomicU64::new(0);
+
 /// A terminal to draw upon.
-pub type Screen = Terminal<CrosstermBackend<BufWriter<File>>>;
+pub type Screen = Terminal<CrosstermBackend<BufWriter<Counted>>>;
+
+/// Standard output, which counts what goes there.
+#[derive(Debug)]
+pub struct Counted(File);
+
+impl Write for Counted {
+    fn write(&mut self, bytes: &[u8]) -> io::Result<usize> {
+        let written = self.0.write(bytes)?;
+        WRITTEN.fetch_add(written as u64, Ordering::Relaxed);
+        Ok(written)
+    }
+
+    fn flush(&mut self) -> io::Result<()> {
+        self.0.flush()
+    }
+}
 
 /// Takes the terminal. A panic from now on gives it back before it is told.
 ///
@@ -46,7 +65,7 @@ pub fn take() -> io::Result<Screen> {
     });
     enable_raw_mode()?;
     TAKEN.store(true, Ordering::SeqCst);
-    let mut out = BufWriter::with_capacity(FRAME_BYTES, stdout()?);
+    let mut out = BufWriter::with_capacity(FRAME_BYTES, Counted(stdout()?));
     queue!(out, EnterAlternateScreen, Hide)?;
     out.flush()?;
     Terminal::new(CrosstermBackend::new(out))
@@ -55,6 +74,11 @@ pub fn take() -> io::Result<Screen> {
 /// Whether the screen still has the terminal.
 pub fn is_taken() -> bool {
     TAKEN.load(Ordering::SeqCst)
+}
+
+/// How many bytes went to the terminal so far.
+pub fn written() -> u64 {
+    WRITTEN.load(Ordering::Relaxed)
 }
 
 /// Gives the terminal back, if the screen has it: out of raw mode at once, and

@@ -60,7 +60,8 @@ impl Theme {
 
     /// The name of a panel.
     pub fn title(self) -> Style {
-        self.with(Color::Cyan).add_modifier(Modifier::BOLD)
+        // It stands in a border, which is faint.
+        self.with(Color::Cyan).add_modifier(Modifier::BOLD).remove_modifier(Modifier::DIM)
     }
 
     /// The head of a table, the name of a node.

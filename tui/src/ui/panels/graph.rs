@@ -67,23 +67,28 @@ pub(super) fn draw(frame: &mut Frame<'_>, area: Rect, app: &App) {
     }
 }
 
-/// What is drawn: of the last chunks, and not long ago; sorted by chunk.
+/// What is drawn: the last chunks, and not long ago; sorted by chunk. Of more
+/// chunks than can be told apart those that have gone furthest.
 fn recent(snapshot: &Snapshot) -> Vec<&Transmission> {
     let fresh = |sent: &&Transmission| snapshot.t - sent.t <= snapshot.flow_s;
-    let mut chunks: Vec<u32> = Vec::new();
-    let mut recent: Vec<&Transmission> = snapshot
-        .transmissions
-        .iter()
-        .rev()
-        .take_while(fresh)
-        .filter(|sent| {
-            if !chunks.contains(&sent.chunk) && chunks.len() < snapshot.flow_chunks {
-                chunks.push(sent.chunk);
-            }
-            chunks.contains(&sent.chunk)
-        })
-        .collect();
-    recent.sort_by_key(|sent| chunks.iter().rev().position(|chunk| *chunk == sent.chunk));
+    let mut recent: Vec<&Transmission> =
+        snapshot.transmissions.iter().rev().take_while(fresh).collect();
+    // Newest first, and how often each was sent.
+    let mut chunks: Vec<(u32, usize)> = Vec::new();
+    for sent in &recent {
+        match chunks.iter_mut().find(|(chunk, _)| *chunk == sent.chunk) {
+            Some((_, times)) => *times += 1,
+            None => chunks.push((sent.chunk, 1)),
+        }
+    }
+    if chunks.len() > snapshot.flow_chunks {
+        chunks.sort_by_key(|(_, times)| std::cmp::Reverse(*times));
+        chunks.truncate(snapshot.flow_chunks);
+    }
+    let place =
+        |sent: &&Transmission| chunks.iter().rev().position(|(chunk, _)| *chunk == sent.chunk);
+    recent.retain(|sent| place(sent).is_some());
+    recent.sort_by_key(place);
     recent
 }
 
@@ -154,6 +159,25 @@ fn arrow_head(from: Position, to: Position, inside: Rect) -> Option<(Position, &
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn the_chunks_that_have_gone_furthest_are_drawn() {
+        let sent = |t, to, chunk| Transmission { t, from: Name::Splitter, to, chunk };
+        let (a, b) = (Name::peer(1), Name::peer(2));
+        let mut snapshot = Snapshot {
+            t: 10.0,
+            flow_s: 1.0,
+            flow_chunks: 1,
+            transmissions: vec![sent(1.0, a, 1), sent(9.5, a, 2), sent(9.5, b, 2), sent(9.9, a, 3)],
+            ..Snapshot::default()
+        };
+        let drawn = |snapshot: &Snapshot| -> Vec<u32> {
+            recent(snapshot).iter().map(|sent| sent.chunk).collect()
+        };
+        assert_eq!(drawn(&snapshot), [2, 2]);
+        snapshot.flow_chunks = 2;
+        assert_eq!(drawn(&snapshot), [2, 2, 3]);
+    }
 
     #[test]
     fn arrows_point_where_the_chunk_goes() {

@@ -14,7 +14,7 @@ const LABEL: usize = 11;
 
 /// Draws it over everything else.
 pub(in super::super) fn draw(frame: &mut Frame<'_>, area: Rect, app: &App, scene: &dyn Scene) {
-    let lines: Vec<Line<'_>> = scene
+    let mut lines: Vec<Line<'_>> = scene
         .bindings()
         .iter()
         .chain(BINDINGS)
@@ -35,7 +35,11 @@ pub(in super::super) fn draw(frame: &mut Frame<'_>, area: Rect, app: &App, scene
         height: height.min(area.height),
     };
     frame.render_widget(Clear, popup);
-    let block = block("Keys", "? closes".to_owned(), popup.width, app.theme);
+    let hidden = lines.len().saturating_sub(usize::from(popup.height.saturating_sub(2)));
+    let from = app.help_from.min(hidden);
+    let lines = lines.split_off(from);
+    let aside = if hidden > 0 { "↓ ↑ more  ? closes" } else { "? closes" };
+    let block = block("Keys", aside.to_owned(), popup.width, app.theme);
     frame.render_widget(Paragraph::new(lines).block(block), popup);
 }
 

@@ -17,7 +17,6 @@ pub(super) mod top;
 use ratatui::Terminal;
 use ratatui::backend::TestBackend;
 use ratatui::buffer::Buffer;
-use ratatui::style::Style;
 use ratatui::text::{Line, Span};
 use ratatui::widgets::{Block, Borders};
 
@@ -70,11 +69,11 @@ pub fn chart(values: &[f64], width: usize, height: usize, full: f64) -> Vec<Stri
 /// A share of a whole as a bar of `width` cells.
 fn gauge(share: f64, width: usize) -> String {
     let full = ((share.clamp(0.0, 1.0) * width as f64).round() as usize).min(width);
-    format!("{}{}", "█".repeat(full), "·".repeat(width - full))
+    format!("{}{}", "━".repeat(full), "·".repeat(width - full))
 }
 
 /// A box with a title, and words at the right of the title if there is room.
-fn block<'a>(title: &'a str, aside: String, width: u16, theme: Theme) -> Block<'a> {
+pub(super) fn block<'a>(title: &'a str, aside: String, width: u16, theme: Theme) -> Block<'a> {
     let block = Block::new()
         .borders(Borders::ALL)
         .border_style(theme.faint())
@@ -84,11 +83,11 @@ fn block<'a>(title: &'a str, aside: String, width: u16, theme: Theme) -> Block<'
         return block;
     }
     let aside = format!(" {} ", cut(&aside, room - 2));
-    block.title(Line::from(Span::styled(aside, Style::new())).right_aligned())
+    block.title(Line::from(Span::styled(aside, theme.faint())).right_aligned())
 }
 
 /// A text of at most `width` characters.
-fn cut(text: &str, width: usize) -> String {
+pub(super) fn cut(text: &str, width: usize) -> String {
     if text.chars().count() <= width {
         return text.to_owned();
     }
@@ -98,7 +97,7 @@ fn cut(text: &str, width: usize) -> String {
 }
 
 /// The first line to show of `len`, so that the line `at` is among `room`.
-fn first_shown(at: usize, len: usize, room: usize) -> usize {
+pub(super) fn first_shown(at: usize, len: usize, room: usize) -> usize {
     at.saturating_sub(room / 2).min(len.saturating_sub(room))
 }
 
@@ -125,8 +124,8 @@ mod tests {
         assert_eq!(cut("abcdef", 4), "abc…");
         assert_eq!(cut("abcd", 4), "abcd");
         assert_eq!(cut("abcd", 0), "");
-        assert_eq!(gauge(0.5, 4), "██··");
-        assert_eq!(gauge(7.0, 4), "████");
+        assert_eq!(gauge(0.5, 4), "━━··");
+        assert_eq!(gauge(7.0, 4), "━━━━");
         assert_eq!(first_shown(9, 10, 4), 6);
         assert_eq!(first_shown(5, 10, 4), 3);
         assert_eq!(first_shown(0, 2, 4), 0);

@@ -188,7 +188,7 @@ fn metrics(app: &App) -> Vec<Metric> {
         }
         (None, None) => "-".to_owned(),
     };
-    metrics.push(metric("buffer", value, |sample: &Sample| sample.fill, 1.0));
+    metrics.push(metric("buffer", value, |sample: &Sample| sample.fill, 2.0));
     metrics
 }
 
@@ -204,7 +204,7 @@ fn draw_numbers(frame: &mut Frame<'_>, area: Rect, app: &App) {
         let shown = &series[series.len().saturating_sub(width)..];
         let most = shown.iter().fold(0.0_f64, |most, value| most.max(*value));
         // What hardly changes runs through the middle.
-        let full = if metric.scale > 0.0 { metric.scale.max(most) } else { 1.6 * most };
+        let full = metric.scale.max(2.0 * most);
         let style = if metric.bad { app.theme.bad() } else { app.theme.heading() };
         for (line, bars) in chart(shown, width, height, full).into_iter().enumerate() {
             let (label, value) = match line {
@@ -275,7 +275,7 @@ fn peer_row<'a>(peer: &PeerSnapshot, width: usize, app: &App) -> [Span<'a>; 8] {
     [
         Span::styled(peer.name.to_string(), app.theme.origin(peer.name).patch(app.theme.heading())),
         Span::styled(peer.state, if peer.state == "playing" { app.theme.good() } else { plain }),
-        Span::raw(gauge(peer.fill().unwrap_or(0.0), width)),
+        Span::styled(gauge(peer.fill().unwrap_or(0.0), width), app.theme.chart()),
         Span::raw(format!("{:>8}", format::count(peer.counts.chunks_played))),
         Span::styled(
             format!("{:>6}", format::count(lost)),

@@ -2,6 +2,7 @@
 
 mod golden;
 mod keys;
+mod lab;
 mod sample;
 mod sizes;
 
