@@ -92,7 +92,9 @@ impl Network {
     /// A switch with the name `name`.
     pub fn switch(&mut self, name: &str) -> Switch {
         let namespace = self.namespace(name);
-        // Without snooping: groups reach everybody, as on an ordinary switch.
+        // A bridge that snoops without a querier in its LAN forgets who wants
+        // which group and stops forwarding it; without snooping groups reach
+        // everybody, as on a plain switch.
         ip(
             &namespace,
             "link add br0 type bridge mcast_snooping 0 forward_delay 0\nlink set br0 up\n",

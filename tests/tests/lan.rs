@@ -42,6 +42,12 @@ impl Noise {
         Noise { folder, path, bytes }
     }
 
+    /// Where peer number `n` writes to.
+    fn out(&self, n: usize) -> String {
+        let out = self.folder.path().join(format!("out{n}"));
+        out.to_str().expect("plain").to_owned()
+    }
+
     fn chunks(&self) -> u64 {
         (self.bytes.len() as u64).div_ceil(CHUNK)
     }
@@ -105,6 +111,25 @@ fn played_everything(noise: &Noise, peer: &Program) {
     assert_eq!(number(&summary, "chunks_played"), due, "{summary}");
 }
 
+/// What a peer has written is the source, byte for byte, from the first chunk
+/// that it played on, without those that it says it lost, and nothing else.
+#[track_caller]
+fn wrote_all_but_the_lost(noise: &Noise, peer: &Program, out: &Path) {
+    let playing = peer.wait_event(PATIENCE, |line| is(line, "playing"));
+    let first = number(&playing, "first") as usize;
+    let summary = peer.summary(&peer.node());
+    let counted = number(&summary, "chunks_played") + number(&summary, "chunks_lost");
+    let lost = peer.lost();
+    let chunks = noise.bytes.chunks(CHUNK as usize).enumerate().skip(first);
+    let due: Vec<u8> = chunks
+        .take(counted as usize)
+        .filter(|(chunk, _)| !lost.contains(&(*chunk as u32)))
+        .flat_map(|(_, bytes)| bytes.iter().copied())
+        .collect();
+    let written = std::fs::read(out).expect("--out writes the file");
+    assert!(!written.is_empty() && written == due, "{} bytes, {summary}", written.len());
+}
+
 /// 9.1, 9.2: a LAN whose splitter is elsewhere carries each chunk twice, to
 /// its origin and to the group, however many listen.
 #[test]
@@ -163,10 +188,12 @@ fn a_mixed_team_plays_everything() {
         .collect();
     let noise = Noise::seconds(8, 2);
     let mut splitter = splitter(&source, &noise, &[]);
-    let mut peers: Vec<Program> = hosts.iter().map(|host| peer(host, &source, &[])).collect();
+    let join = |(n, host): (usize, &Host)| peer(host, &source, &["--out", &noise.out(n)]);
+    let mut peers: Vec<Program> = hosts.iter().enumerate().map(join).collect();
     let (_, summaries) = to_the_end(&mut splitter, &mut peers);
-    for peer in &peers {
+    for (n, peer) in peers.iter().enumerate() {
         played_everything(&noise, peer);
+        wrote_all_but_the_lost(&noise, peer, Path::new(&noise.out(n)));
     }
     assert_eq!(splitter.lost(), [0; 0], "the monitor");
     // A chunk of the first LAN: once to the group, and six times to the other
@@ -269,10 +296,12 @@ fn random_losses_are_counted_right() {
         hosts[0].lose(f64::from(percent) / 100.0);
         let noise = Noise::seconds(10, 4);
         let mut splitter = splitter(&source, &noise, &[]);
-        let mut peers: Vec<Program> = hosts.iter().map(|host| peer(host, &source, &[])).collect();
+        let join = |(n, host): (usize, &Host)| peer(host, &source, &["--out", &noise.out(n)]);
+        let mut peers: Vec<Program> = hosts.iter().enumerate().map(join).collect();
         let (_, summaries) = to_the_end(&mut splitter, &mut peers);
         let mut ratios = Vec::new();
-        for (peer, summary) in peers.iter().zip(&summaries) {
+        for (n, (peer, summary)) in peers.iter().zip(&summaries).enumerate() {
+            wrote_all_but_the_lost(&noise, peer, Path::new(&noise.out(n)));
             let (played, lost) = (number(summary, "chunks_played"), number(summary, "chunks_lost"));
             assert_eq!(peer.lost().len() as u64, lost, "events and summary agree");
             let first = peer.wait_event(PATIENCE, |line| is(line, "playing"));
@@ -345,10 +374,12 @@ fn three_peers_on_one_host() {
     let noise = Noise::seconds(8, 7);
     let mut splitter = splitter(&source, &noise, &["--no-monitor"]);
     let hosts = [&host, &host, &host, &other];
-    let mut peers: Vec<Program> = hosts.iter().map(|host| peer(host, &source, &[])).collect();
+    let join = |(n, host): (usize, &&Host)| peer(host, &source, &["--out", &noise.out(n)]);
+    let mut peers: Vec<Program> = hosts.iter().enumerate().map(join).collect();
     let (_, summaries) = to_the_end(&mut splitter, &mut peers);
-    for peer in &peers {
+    for (n, peer) in peers.iter().enumerate() {
         played_everything(&noise, peer);
+        wrote_all_but_the_lost(&noise, peer, Path::new(&noise.out(n)));
         assert_eq!(peer.events_of("multicast").len(), 0);
     }
     let multicast: u64 = summaries.iter().map(|summary| number(summary, "chunks_sent")).sum();
