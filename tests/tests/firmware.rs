@@ -120,8 +120,10 @@ fn play_stereo(seconds: usize) -> [Board; 2] {
     std::fs::write(&path, &wav).expect("there is room");
     let lan = Lan::new(2);
     let source = path.display().to_string();
-    let splitter = lan.splitter(&["--source", &source, "--max-team", "31", "--buffer", "96"]);
+    let splitter = lan.splitter(&["--source", &source, "--max-team", "31", "--buffer", "256"]);
     let peer = lan.peer(&["--out", "/dev/null"]);
+    // The network stack asks for one address a second, and the buffer has to
+    // hide that: it is a little longer.
     let until = format!("seconds={seconds}");
     let first = lan.board(0, &[&until]);
     first.wait_status(0, |status| status.state == "playing");
@@ -381,4 +383,14 @@ impl Rng {
         self.0 ^= self.0 << 17;
         (self.0 >> 8) as usize % end.max(1)
     }
+}
+
+#[test]
+fn the_core_costs_a_board_few_instructions_whatever_the_team() {
+    let _alone = alone();
+    let costs = p2psp_tests::board::core_costs();
+    let cost = |team: u32| costs.iter().find(|cost| cost.0 == team).expect("it was measured").1;
+    println!("instructions a chunk: {} in a team of 8, {} in one of 32", cost(8), cost(32));
+    assert!(cost(8) < 10_000 && cost(32) < 10_000, "{costs:?}");
+    assert!(cost(32) < cost(8) * 3 / 2, "{costs:?}");
 }
