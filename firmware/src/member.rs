@@ -125,9 +125,11 @@ pub async fn run(
     leave: &Leave,
 ) {
     let BufferSlices { team, group, tx, tcp_rx, tcp_tx, scratch } = buffers;
-    let (mut rx_meta, mut tx_meta) = ([PacketMetadata::EMPTY; DATAGRAMS], [PacketMetadata::EMPTY; DATAGRAMS]);
+    let (mut rx_meta, mut tx_meta) =
+        ([PacketMetadata::EMPTY; DATAGRAMS], [PacketMetadata::EMPTY; DATAGRAMS]);
     // Nothing is sent from the group's port.
-    let (mut group_meta, mut no_meta) = ([PacketMetadata::EMPTY; DATAGRAMS], [PacketMetadata::EMPTY; 0]);
+    let (mut group_meta, mut no_meta) =
+        ([PacketMetadata::EMPTY; DATAGRAMS], [PacketMetadata::EMPTY; 0]);
     let mut member = Member {
         stack,
         settings,
@@ -382,13 +384,7 @@ impl Member<'_> {
             deadline.min(outgoing.since + SEND_PATIENCE + Duration::from_millis(1))
         });
         let received = select(self.socket.wait_recv_ready(), self.group.wait_recv_ready());
-        select4(
-            async { drop(received.await) },
-            send,
-            Timer::at(patience),
-            self.leave.wait(),
-        )
-        .await
+        select4(async { drop(received.await) }, send, Timer::at(patience), self.leave.wait()).await
     }
 
     /// Takes what has come from the team and from the group.

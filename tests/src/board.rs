@@ -12,7 +12,6 @@ use std::sync::{Arc, Mutex, MutexGuard, OnceLock, PoisonError};
 use std::thread::{self, JoinHandle};
 use std::time::Duration;
 
-
 use tempfile::TempDir;
 
 use crate::Program;
@@ -273,11 +272,7 @@ impl Board {
     }
 
     /// Waits for a status after the first `skip` lines that `wanted` likes.
-    pub fn wait_status(
-        &self,
-        skip: usize,
-        wanted: impl Fn(&BoardStatus) -> bool,
-    ) -> BoardStatus {
+    pub fn wait_status(&self, skip: usize, wanted: impl Fn(&BoardStatus) -> bool) -> BoardStatus {
         self.wait(skip, |line| BoardStatus::parse(line).filter(&wanted), "such a status")
     }
 
@@ -404,7 +399,8 @@ pub struct Datagram {
 impl Datagram {
     fn parse(frame: &[u8]) -> Option<Datagram> {
         let ip = frame.get(14..).filter(|_| frame[12..14] == [8, 0])?;
-        let udp = ip.get(usize::from(ip[0] & 15) * 4..).filter(|udp| ip[9] == 17 && udp.len() >= 8)?;
+        let udp =
+            ip.get(usize::from(ip[0] & 15) * 4..).filter(|udp| ip[9] == 17 && udp.len() >= 8)?;
         let address = |at: usize| Ipv4Addr::new(ip[at], ip[at + 1], ip[at + 2], ip[at + 3]);
         Some(Datagram {
             from: address(12),
@@ -456,7 +452,6 @@ pub fn core_costs() -> Vec<(u32, u32)> {
 fn lock(log: &Mutex<Log>) -> MutexGuard<'_, Log> {
     log.lock().unwrap_or_else(PoisonError::into_inner)
 }
-
 
 #[cfg(test)]
 mod tests {

@@ -352,7 +352,8 @@ impl<'m> Playback<'m> {
                 Some(_) => {}
             }
             let chunk_begins = front.offset.is_multiple_of(u64::from(self.chunk_bytes).max(1));
-            let may_change = chunk_begins && self.skip == 0 && matches!(self.codec, Codec::Blocks(_));
+            let may_change =
+                chunk_begins && self.skip == 0 && matches!(self.codec, Codec::Blocks(_));
             if may_change && self.filled >= MAX_UNIT_BYTES {
                 // What is of the old format comes first.
                 return None;
@@ -486,8 +487,8 @@ impl<'m> Playback<'m> {
         if self.fading_in > 0 {
             let gain = i32::from(FADE_IN_FRAMES - self.fading_in);
             self.fading_in -= 1;
-            self.last = frame
-                .map(|sample| (i32::from(sample) * gain / i32::from(FADE_IN_FRAMES)) as i16);
+            self.last =
+                frame.map(|sample| (i32::from(sample) * gain / i32::from(FADE_IN_FRAMES)) as i16);
         }
         self.last
     }
