@@ -425,6 +425,30 @@ fn image(board: &'static str) -> &'static Path {
     })
 }
 
+/// Instructions that the core spends on a chunk, by size of the team: counted
+/// by QEMU.
+pub fn core_costs() -> Vec<(u32, u32)> {
+    let image = image(BOARD).with_file_name(format!("{BOARD}-core-cost.elf"));
+    let ran = required("qemu-system-arm", "qemu-system-arm")
+        .args(["-M", "mps2-an386", "-nographic", "-serial", "null", "-monitor", "none"])
+        .args(["-icount", "shift=0", "-semihosting-config", "enable=on,target=native"])
+        .arg("-kernel")
+        .arg(image)
+        .stdin(Stdio::null())
+        .output()
+        .expect("QEMU can be started");
+    let text = String::from_utf8_lossy(&ran.stdout);
+    assert!(ran.status.success(), "{text}");
+    let number = |word: Option<&str>| word?.parse().ok();
+    let lines = text.lines().filter_map(|line| line.split_once("team of "));
+    lines
+        .filter_map(|(_, rest)| {
+            let mut words = rest.split([' ', ':']).filter(|word| !word.is_empty());
+            Some((number(words.next())?, number(words.next())?))
+        })
+        .collect()
+}
+
 fn lock(log: &Mutex<Log>) -> MutexGuard<'_, Log> {
     log.lock().unwrap_or_else(PoisonError::into_inner)
 }

