@@ -384,7 +384,10 @@ impl Member<'_> {
             deadline.min(outgoing.since + SEND_PATIENCE + Duration::from_millis(1))
         });
         let received = select(self.socket.wait_recv_ready(), self.group.wait_recv_ready());
-        select4(async { drop(received.await) }, send, Timer::at(patience), self.leave.wait()).await
+        let received = async {
+            received.await;
+        };
+        select4(received, send, Timer::at(patience), self.leave.wait()).await
     }
 
     /// Takes what has come from the team and from the group.
