@@ -155,7 +155,8 @@ impl Mp3 {
             Some(frame) if self.synced => bytes.len() >= frame + 4,
             _ => bytes.len() >= SURE_BYTES,
         };
-        if !(whole || (all && bytes.len() > 4)) {
+        let last = all && bytes.len() > 4;
+        if !(whole || last) {
             return Step::NEEDS_MORE;
         }
         let (consumed, decoded) = decoder.decode(bytes, stage.as_flattened_mut());
