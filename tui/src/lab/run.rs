@@ -23,10 +23,13 @@ pub const MAX_AT_HAND: usize = 4096;
 pub const MAX_TOLD: usize = 256;
 /// From one keyframe to the next on the way forward, in steps; at least, and
 /// for each member.
-const KEYFRAME_STEPS: (u64, u64) = (4096, 128);
+const KEYFRAME_STEPS: (u64, u64) = (4096, 32);
 /// How far before the goal of a way back keyframes are kept, in steps: further
 /// ways back will be short.
 const KEYFRAMES_BEHIND: [u64; 6] = [16_384, 4096, 1024, 256, 64, 16];
+/// Larger teams keep none farther than so many steps before: nearly all members
+/// change from there on, and copying them takes longer than playing on.
+const LARGE_TEAM: usize = 256;
 /// A move by hand begins with a keyframe if the last one is farther away.
 const NEAR_STEPS: u64 = 64;
 
@@ -387,7 +390,11 @@ impl Run {
             self.lab = frame.clone();
             self.lab.set_script(Arc::clone(&self.script));
         }
-        let mut stops = KEYFRAMES_BEHIND.iter().filter_map(|behind| step.checked_sub(*behind));
+        let large = self.lab.members().len() > LARGE_TEAM;
+        let mut stops = KEYFRAMES_BEHIND
+            .iter()
+            .filter(|behind| !large || **behind <= LARGE_TEAM as u64)
+            .filter_map(|behind| step.checked_sub(*behind));
         let mut stop = stops.find(|stop| *stop > self.position());
         while self.position() < step && self.lab.step().is_some() {
             if stop == Some(self.position()) {

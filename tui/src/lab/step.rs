@@ -16,6 +16,9 @@ use crate::net::storage::PeerStorage;
 
 /// How long one who was turned away waits before it asks again.
 const RETRY_US: u64 = 250_000;
+/// Chunks that may wait at a peer for each member of a large team: as on a
+/// board, so that a thousand peers can be kept more than once.
+const PENDING_PER_MEMBER: usize = 4;
 /// How often it asks in all.
 const MAX_JOINS: u32 = 100;
 
@@ -311,7 +314,8 @@ impl Lab {
         let member = Rc::make_mut(&mut self.members[usize::from(node) - 1]);
         member.retire(Life::Present);
         member.ledger = Ledger::new(span);
-        let storage = member.storage.insert(PeerStorage::for_team(&welcome));
+        let storage =
+            member.storage.insert(PeerStorage::with_pending(&welcome, PENDING_PER_MEMBER));
         let mut peer = storage.peer();
         let lans = &self.air.lans;
         let mut joined = peer.join(now, lans.endpoint(SPLITTER), TEAM, &welcome);

@@ -31,18 +31,18 @@ pub struct PeerStorage {
 impl PeerStorage {
     /// Memory for a peer of the team that `welcome` describes.
     pub fn for_team(welcome: &Welcome<'_>) -> PeerStorage {
-        PeerStorage::new(
-            usize::from(welcome.max_team) + 1,
-            2 * welcome.buffer_chunks as usize,
-            welcome.chunk_bytes.into(),
-        )
+        PeerStorage::with_pending(welcome, PENDING_PER_MEMBER)
     }
 
-    /// Memory for a peer in a team of at most `team` members, itself included,
-    /// with `slots` slots of `chunk_bytes`.
-    pub fn new(team: usize, slots: usize, chunk_bytes: usize) -> PeerStorage {
+    /// The same with room for so many pending chunks for each member of a large
+    /// team.
+    pub fn with_pending(welcome: &Welcome<'_>, per_member: usize) -> PeerStorage {
+        // One more for the group of a LAN.
+        let team = usize::from(welcome.max_team) + 1;
+        let slots = 2 * welcome.buffer_chunks as usize;
+        let chunk_bytes = usize::from(welcome.chunk_bytes);
         let words = team.div_ceil(u32::BITS as usize);
-        let pending = (team * PENDING_PER_MEMBER).clamp(MIN_PENDING, MAX_PENDING);
+        let pending = (team * per_member).clamp(MIN_PENDING, MAX_PENDING);
         PeerStorage {
             state: PeerState::new(),
             neighbours: vec![Entry::EMPTY; team].into(),
