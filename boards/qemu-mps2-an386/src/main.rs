@@ -1,0 +1,209 @@
+//! The P2PSP player on QEMU's `mps2-an386`, a Cortex-M4F with Ethernet.
+//!
+//! Arguments (`-append`): `splitter=IP:PORT address=IP/BITS [gateway=IP]
+//! [out=FILE] [seconds=N] [volume=0..256] [depth=MS]`; without `address` it
+//! asks a DHCP server. What is played is written to `out`; after `seconds` it
+//! leaves the team and ends.
+#![no_std]
+#![no_main]
+
+mod clock;
+mod dac;
+mod host;
+mod lan9118;
+
+use core::net::{Ipv4Addr, SocketAddr};
+use core::sync::atomic::{AtomicBool, Ordering};
+
+use embassy_executor::{SpawnToken, raw, task};
+use embassy_net::{Config, Ipv4Cidr, Runner, Stack, StackResources, StaticConfigV4};
+use embassy_time::Timer;
+use p2psp_core::{Peer, Storage};
+use p2psp_firmware::audio::{self, FULL_VOLUME, Playback};
+use p2psp_firmware::member::{self, Buffers, Leave};
+use p2psp_firmware::queue::Queue;
+use p2psp_firmware::sound;
+use p2psp_firmware::status::Status;
+use static_cell::ConstStaticCell;
+
+use dac::HostDac;
+use host::File;
+use lan9118::Lan9118;
+
+// -- memory --
+
+/// Most members of a team, slots of the buffer, longest chunk.
+static STORAGE: ConstStaticCell<Storage<32, 48, 1024>> = ConstStaticCell::new(Storage::new());
+/// What waits before the DAC.
+static QUEUE_BYTES: ConstStaticCell<[u8; 16 * 1024]> = ConstStaticCell::new([0; 16 * 1024]);
+static BUFFERS: ConstStaticCell<Buffers<8192, 4096>> = ConstStaticCell::new(Buffers::new());
+static RESOURCES: ConstStaticCell<StackResources<4>> = ConstStaticCell::new(StackResources::new());
+static PLAYBACK: ConstStaticCell<Playback> = ConstStaticCell::new(Playback::new(SOUND));
+
+const SOUND: audio::Settings = audio::Settings { depth_ms: 300, volume: FULL_VOLUME };
+
+static QUEUE: static_cell::StaticCell<Queue> = static_cell::StaticCell::new();
+static STATUS: Status = Status::new();
+static LEAVE: Leave = Leave::new();
+
+// -- what the command line says --
+
+struct Arguments {
+    splitter: Option<SocketAddr>,
+    address: Option<Ipv4Cidr>,
+    gateway: Option<Ipv4Addr>,
+    out: Option<File>,
+    seconds: Option<u64>,
+    sound: audio::Settings,
+}
+
+impl Arguments {
+    fn read() -> Arguments {
+        let mut buffer = host::arguments_buffer();
+        let mut arguments = Arguments {
+            splitter: None,
+            address: None,
+            gateway: None,
+            out: None,
+            seconds: None,
+            sound: SOUND,
+        };
+        for argument in host::arguments(&mut buffer).split_ascii_whitespace() {
+            let Some((name, value)) = argument.split_once('=') else { continue };
+            match name {
+                "splitter" => arguments.splitter = value.parse().ok(),
+                "address" => {
+                    arguments.address = value.split_once('/').and_then(|(ip, bits)| {
+                        let bits = bits.parse().ok().filter(|bits| *bits <= 32)?;
+                        Some(Ipv4Cidr::new(ip.parse().ok()?, bits))
+                    });
+                }
+                "gateway" => arguments.gateway = value.parse().ok(),
+                "out" => arguments.out = File::create(value),
+                "seconds" => arguments.seconds = value.parse().ok(),
+                "volume" => arguments.sound.volume = value.parse().unwrap_or(FULL_VOLUME),
+                "depth" => arguments.sound.depth_ms = value.parse().unwrap_or(SOUND.depth_ms),
+                _ => log::warn!("unknown argument {}", argument),
+            }
+        }
+        arguments
+    }
+
+    fn network(&self) -> Config {
+        match self.address {
+            Some(address) => Config::ipv4_static(StaticConfigV4 {
+                address,
+                gateway: self.gateway,
+                dns_servers: Default::default(),
+            }),
+            None => Config::dhcpv4(Default::default()),
+        }
+    }
+}
+
+// -- tasks --
+
+#[task]
+async fn network(mut runner: Runner<'static, Lan9118>) -> ! {
+    runner.run().await
+}
+
+#[task]
+async fn team(stack: Stack<'static>, settings: member::Settings, queue: &'static Queue) {
+    let peer = Peer::new(STORAGE.take().memory());
+    let buffers = BUFFERS.take().slices();
+    member::run(stack, settings, peer, buffers, queue, &STATUS, &LEAVE).await;
+    log::info!("done");
+    host::exit(true);
+}
+
+#[task]
+async fn play(queue: &'static Queue, sound: audio::Settings, out: Option<File>) -> ! {
+    let playback = PLAYBACK.take();
+    playback.set(sound);
+    sound::run(playback, queue, &STATUS, &mut HostDac::new(out)).await
+}
+
+#[task]
+async fn report() -> ! {
+    STATUS.report().await
+}
+
+#[task]
+async fn leave_after(seconds: u64) {
+    Timer::after_secs(seconds).await;
+    LEAVE.signal(());
+}
+
+#[cortex_m_rt::entry]
+fn main() -> ! {
+    clock::start();
+    host::start_log();
+    let arguments = Arguments::read();
+    let Some(splitter) = arguments.splitter else {
+        log::error!("say where the splitter is: splitter=IP:PORT");
+        host::exit(false);
+    };
+    let driver = Lan9118::new();
+    let (stack, runner) =
+        embassy_net::new(driver, arguments.network(), RESOURCES.take(), seed());
+    let queue: &'static Queue = QUEUE.init(Queue::new(QUEUE_BYTES.take()));
+    let settings = member::Settings { splitter, port: 4552 };
+
+    static EXECUTOR: static_cell::StaticCell<raw::Executor> = static_cell::StaticCell::new();
+    let executor: &'static raw::Executor =
+        EXECUTOR.init(raw::Executor::new(core::ptr::null_mut()));
+    let spawner = executor.spawner();
+    spawn(&spawner, network(runner));
+    spawn(&spawner, team(stack, settings, queue));
+    spawn(&spawner, play(queue, arguments.sound, arguments.out));
+    spawn(&spawner, report());
+    if let Some(seconds) = arguments.seconds {
+        spawn(&spawner, leave_after(seconds));
+    }
+    loop {
+        // SAFETY: only here is it polled.
+        unsafe { executor.poll() };
+        sleep();
+    }
+}
+
+fn spawn<S, E>(spawner: &embassy_executor::Spawner, token: Result<SpawnToken<S>, E>) {
+    match token {
+        Ok(token) => spawner.spawn(token),
+        Err(_) => panic!("a task is started once"),
+    }
+}
+
+/// A seed for ports and sequence numbers: the emulation has no better one.
+fn seed() -> u64 {
+    embassy_time::Instant::now().as_ticks()
+}
+
+// -- sleep: QEMU's WFE does not sleep, its WFI does --
+
+static WOKEN: AtomicBool = AtomicBool::new(false);
+
+/// Called by the executor whenever a task is woken.
+#[unsafe(export_name = "__pender")]
+fn pender(_: *mut ()) {
+    WOKEN.store(true, Ordering::Release);
+}
+
+fn sleep() {
+    // An interrupt that comes now still ends the sleep, and is handled after.
+    cortex_m::interrupt::free(|_| {
+        if !WOKEN.swap(false, Ordering::AcqRel) {
+            cortex_m::asm::wfi();
+        }
+    });
+}
+
+#[cortex_m_rt::exception]
+unsafe fn DefaultHandler(interrupt: i16) {
+    match interrupt {
+        9 => clock::on_alarm(),
+        13 => lan9118::on_interrupt(),
+        _ => panic!("an interrupt that nobody asked for: {interrupt}"),
+    }
+}

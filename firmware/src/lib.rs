@@ -1,0 +1,14 @@
+//! A P2PSP peer for microcontrollers.
+#![cfg_attr(not(test), no_std)]
+#![forbid(unsafe_code)]
+
+#[macro_use]
+mod log;
+pub mod audio;
+pub mod dac;
+pub mod dialogue;
+pub mod member;
+pub mod queue;
+pub mod sound;
+pub mod status;
+pub mod stream;

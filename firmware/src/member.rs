@@ -1,0 +1,450 @@
+//! The network's task: joins the team, is a full peer of it, hands what is
+//! played to the sound; joins again, for as long as it takes, when the
+//! splitter, the link or the address goes away.
+
+use core::net::{IpAddr, SocketAddr};
+
+use embassy_futures::select::{Either, Either4, select, select4};
+use embassy_net::tcp::TcpSocket;
+use embassy_net::udp::{PacketMetadata, UdpMetadata, UdpSocket};
+use embassy_net::{IpAddress, IpEndpoint, Stack};
+use embassy_sync::blocking_mutex::raw::CriticalSectionRawMutex;
+use embassy_sync::signal::Signal;
+use embassy_time::{Duration, Instant as Time, Timer, with_timeout};
+use p2psp_core::wire::MAX_DATAGRAM_BYTES;
+use p2psp_core::{Departure, Instant, Node, Peer, PeerEvent, Playout};
+
+use crate::audio;
+use crate::dialogue::{Dialogue, Failure, REQUEST_BYTES};
+use crate::queue::Queue;
+use crate::status::{State, Status};
+use crate::stream::Stream;
+
+/// How long a connection may take to come about, and a dialogue to be over.
+const DIALOGUE_TIME: Duration = Duration::from_secs(4);
+/// First and longest pause before joining again.
+const REJOIN_PAUSES: (Duration, Duration) = (Duration::from_millis(250), Duration::from_secs(2));
+/// A datagram that can't be sent for so long, since nobody answers for its
+/// address, is given up with what is queued behind it.
+const SEND_PATIENCE: Duration = Duration::from_millis(250);
+/// How often status and address are looked at.
+const TICK: Duration = Duration::from_millis(500);
+/// Datagrams taken in a row before other things get their turn.
+const RECEIVE_BUDGET: usize = 16;
+
+/// Where the team is.
+#[derive(Debug, Clone, Copy)]
+pub struct Settings {
+    /// The splitter's address.
+    pub splitter: SocketAddr,
+    /// Port of the team socket.
+    pub port: u16,
+}
+
+/// Memory for the sockets. Put it into a `static`.
+///
+/// - `RX`: bytes of datagrams that wait to be read: as many as come while the
+///   sound decodes.
+/// - `TX`: bytes of datagrams that wait to be sent.
+pub struct Buffers<const RX: usize, const TX: usize> {
+    rx: [u8; RX],
+    rx_meta: [PacketMetadata; DATAGRAMS],
+    tx: [u8; TX],
+    tx_meta: [PacketMetadata; DATAGRAMS],
+    tcp_rx: [u8; 1024],
+    tcp_tx: [u8; 64],
+    out: [u8; MAX_DATAGRAM_BYTES],
+    dialogue: Dialogue,
+}
+
+/// Datagrams that can wait in a socket.
+const DATAGRAMS: usize = 16;
+
+/// [`Buffers`] of any size.
+pub struct BufferSlices<'b> {
+    rx: &'b mut [u8],
+    rx_meta: &'b mut [PacketMetadata],
+    tx: &'b mut [u8],
+    tx_meta: &'b mut [PacketMetadata],
+    tcp_rx: &'b mut [u8],
+    tcp_tx: &'b mut [u8],
+    out: &'b mut [u8],
+    dialogue: &'b mut Dialogue,
+}
+
+/// Asks the board to leave the team in good order.
+pub type Leave = Signal<CriticalSectionRawMutex, ()>;
+
+impl<const RX: usize, const TX: usize> Buffers<RX, TX> {
+    /// Empty.
+    pub const fn new() -> Buffers<RX, TX> {
+        Buffers {
+            rx: [0; RX],
+            rx_meta: [PacketMetadata::EMPTY; DATAGRAMS],
+            tx: [0; TX],
+            tx_meta: [PacketMetadata::EMPTY; DATAGRAMS],
+            tcp_rx: [0; 1024],
+            tcp_tx: [0; 64],
+            out: [0; MAX_DATAGRAM_BYTES],
+            dialogue: Dialogue::new(),
+        }
+    }
+
+    /// Lends them.
+    pub fn slices(&mut self) -> BufferSlices<'_> {
+        BufferSlices {
+            rx: &mut self.rx,
+            rx_meta: &mut self.rx_meta,
+            tx: &mut self.tx,
+            tx_meta: &mut self.tx_meta,
+            tcp_rx: &mut self.tcp_rx,
+            tcp_tx: &mut self.tcp_tx,
+            out: &mut self.out,
+            dialogue: &mut self.dialogue,
+        }
+    }
+}
+
+impl<const RX: usize, const TX: usize> Default for Buffers<RX, TX> {
+    fn default() -> Self {
+        Buffers::new()
+    }
+}
+
+/// Is a peer until it has left as asked.
+pub async fn run(
+    stack: Stack<'_>,
+    settings: Settings,
+    mut peer: Peer<'_>,
+    buffers: BufferSlices<'_>,
+    queue: &Queue,
+    status: &Status,
+    leave: &Leave,
+) {
+    let BufferSlices { rx, rx_meta, tx, tx_meta, tcp_rx, tcp_tx, out, dialogue } = buffers;
+    let mut member = Member {
+        stack,
+        settings,
+        socket: UdpSocket::new(stack, rx_meta, rx, tx_meta, tx),
+        out,
+        queue,
+        status,
+        leave,
+    };
+    let mut pause = REJOIN_PAUSES.0;
+    loop {
+        member.wait_for_network().await;
+        status.update(|now| now.state = State::Joining);
+        member.open_socket();
+        let connection = TcpSocket::new(stack, tcp_rx, tcp_tx);
+        let joined = select(leave.wait(), member.join(connection, dialogue, &mut peer)).await;
+        match joined {
+            Either::First(()) => break,
+            Either::Second(Ok(stream)) => {
+                pause = REJOIN_PAUSES.0;
+                member.begin(stream, &mut peer);
+                if member.membership(&mut peer).await == Outcome::Over {
+                    break;
+                }
+            }
+            Either::Second(Err(failure)) => {
+                member.report(failure);
+                pause = (pause * 2).min(REJOIN_PAUSES.1);
+            }
+        }
+        if let Either::First(()) = select(leave.wait(), member.pause(pause)).await {
+            break;
+        }
+    }
+    info!("left the team");
+    status.update(|now| now.state = State::Left);
+}
+
+/// How a membership ended.
+#[derive(PartialEq, Eq)]
+enum Outcome {
+    /// For good.
+    Over,
+    /// The splitter is lost, or has lost this peer.
+    Again,
+}
+
+struct Member<'a> {
+    stack: Stack<'a>,
+    settings: Settings,
+    socket: UdpSocket<'a>,
+    out: &'a mut [u8],
+    queue: &'a Queue,
+    status: &'a Status,
+    leave: &'a Leave,
+}
+
+impl Member<'_> {
+    async fn wait_for_network(&self) {
+        while !(self.stack.is_link_up() && self.stack.is_config_up()) {
+            self.status.update(|now| now.state = State::NoNetwork);
+            self.status.network_is_alive();
+            Timer::after(Duration::from_millis(100)).await;
+        }
+    }
+
+    /// A pause before the next attempt; over at once when the link is back.
+    async fn pause(&self, pause: Duration) {
+        self.status.network_is_alive();
+        if !self.stack.is_link_up() {
+            self.wait_for_network().await;
+            return;
+        }
+        Timer::after(pause).await;
+    }
+
+    /// Empties the team socket and opens it anew.
+    fn open_socket(&mut self) {
+        self.socket.close();
+        let bound = self.socket.bind(self.settings.port);
+        debug_assert!(bound.is_ok(), "it was closed and the port is not 0");
+    }
+
+    async fn join(
+        &mut self,
+        mut connection: TcpSocket<'_>,
+        dialogue: &mut Dialogue,
+        peer: &mut Peer<'_>,
+    ) -> Result<Stream, Failure> {
+        self.status.network_is_alive();
+        let splitter = self.settings.splitter;
+        let endpoint = endpoint_of(splitter).ok_or(Failure::Unreachable)?;
+        connection.set_timeout(Some(DIALOGUE_TIME));
+        let connected = with_timeout(DIALOGUE_TIME, connection.connect(endpoint)).await;
+        if !matches!(connected, Ok(Ok(()))) {
+            return Err(Failure::Unreachable);
+        }
+        self.status.network_is_alive();
+        let talk = self.talk(&mut connection, dialogue, peer);
+        let result = with_timeout(DIALOGUE_TIME, talk).await.unwrap_or(Err(Failure::BrokenOff));
+        // The splitter has said all it had to say: no need to wait for it.
+        connection.abort();
+        let _ = with_timeout(SEND_PATIENCE, connection.flush()).await;
+        result
+    }
+
+    async fn talk(
+        &self,
+        connection: &mut TcpSocket<'_>,
+        dialogue: &mut Dialogue,
+        peer: &mut Peer<'_>,
+    ) -> Result<Stream, Failure> {
+        dialogue.reset();
+        let mut request = [0; REQUEST_BYTES];
+        let len = Dialogue::request(self.settings.port, &mut request);
+        let mut request = &request[..len];
+        while !request.is_empty() {
+            let written = connection.write(request).await.map_err(|_| Failure::BrokenOff)?;
+            request = &request[written..];
+        }
+        loop {
+            let taken = connection
+                .read_with(|bytes| {
+                    let taken = dialogue.take(now(), self.settings.splitter, bytes, peer);
+                    (bytes.len(), (taken, bytes.is_empty()))
+                })
+                .await;
+            match taken.map_err(|_| Failure::BrokenOff)? {
+                (Err(failure), _) => return Err(failure),
+                (Ok(Some(stream)), _) => return Ok(stream),
+                (Ok(None), true) => return Err(Failure::BrokenOff),
+                (Ok(None), false) => {}
+            }
+        }
+    }
+
+    fn report(&self, failure: Failure) {
+        match failure {
+            Failure::Refused(p2psp_core::wire::Refusal::NoStreamYet) => {}
+            failure => warning!("can't join: {}", failure.advice()),
+        }
+    }
+
+    fn begin(&self, stream: Stream, peer: &mut Peer<'_>) {
+        self.status.update(|now| {
+            now.state = State::Buffering;
+            now.joins += 1;
+        });
+        info!("joined the team as number {}", peer.id().number);
+        if !audio::can_play(&stream) {
+            warning!("this stream can't be played here: send WAV (16 bits, IMA-ADPCM) or MP3");
+        }
+        self.queue.begin(stream);
+    }
+
+    /// Is a member until it ends one way or the other.
+    async fn membership(&mut self, peer: &mut Peer<'_>) -> Outcome {
+        let address = self.address();
+        let mut outgoing: Option<Outgoing> = None;
+        let mut leaving = false;
+        let mut tick = Time::now() + TICK;
+        loop {
+            self.hand_over(peer);
+            if let Some(outcome) = self.events(peer, leaving) {
+                return outcome;
+            }
+            if outgoing.is_none() {
+                outgoing = peer.poll_transmit(self.out).map(|transmit| Outgoing {
+                    len: transmit.len,
+                    to: endpoint_of(transmit.to),
+                    since: Time::now(),
+                });
+            }
+            let deadline = peer.poll_timeout().map_or(tick, |deadline| tick.min(time(deadline)));
+            match self.next_event(&outgoing, deadline).await {
+                Either4::First(()) => self.receive(peer),
+                Either4::Second(()) => outgoing = None,
+                Either4::Third(()) => {}
+                Either4::Fourth(()) => {
+                    leaving = true;
+                    peer.leave(now());
+                }
+            }
+            if outgoing.as_ref().is_some_and(|outgoing| outgoing.since.elapsed() > SEND_PATIENCE) {
+                self.open_socket();
+                outgoing = None;
+            }
+            if peer.poll_timeout().is_some_and(|deadline| deadline <= now()) {
+                peer.handle_timeout(now());
+            }
+            if tick <= Time::now() {
+                tick = Time::now() + TICK;
+                self.status.network_is_alive();
+                self.status.count(peer.stats());
+                if address != self.address() {
+                    warning!("the address has changed");
+                    return Outcome::Again;
+                }
+            }
+        }
+    }
+
+    /// Waits for a datagram, for the last one to be on its way, for the
+    /// deadline, or for the wish to leave.
+    async fn next_event(
+        &self,
+        outgoing: &Option<Outgoing>,
+        deadline: Time,
+    ) -> Either4<(), (), (), ()> {
+        let send = async {
+            match outgoing {
+                Some(Outgoing { len, to: Some(to), .. }) => {
+                    // Without a route it is lost, as on any network.
+                    let _ = self.socket.send_to(&self.out[..*len], *to).await;
+                }
+                Some(Outgoing { to: None, .. }) => {}
+                None => core::future::pending().await,
+            }
+        };
+        let patience = outgoing.as_ref().map_or(deadline, |outgoing| {
+            deadline.min(outgoing.since + SEND_PATIENCE + Duration::from_millis(1))
+        });
+        select4(
+            self.socket.wait_recv_ready(),
+            send,
+            Timer::at(patience),
+            self.leave.wait(),
+        )
+        .await
+    }
+
+    /// Takes what has come.
+    fn receive(&mut self, peer: &mut Peer<'_>) {
+        for _ in 0..RECEIVE_BUDGET {
+            let received = self.socket.recv_from_with(|datagram, from: UdpMetadata| {
+                // What is wrong with it has been counted.
+                let _ = peer.handle_datagram(now(), address_of(from.endpoint), datagram);
+            });
+            if embassy_futures::poll_once(received).is_pending() {
+                return;
+            }
+            self.hand_over(peer);
+        }
+    }
+
+    /// Hands what is due to the sound.
+    fn hand_over(&self, peer: &mut Peer<'_>) {
+        loop {
+            match peer.next_chunk() {
+                Playout::Chunk { number, payload } => {
+                    if !self.queue.push(number.get(), payload) {
+                        self.status.update(|now| now.overflowed += 1);
+                    }
+                }
+                // Its number will be missing.
+                Playout::Lost { .. } => {}
+                Playout::NotYet => return,
+            }
+        }
+    }
+
+    fn events(&self, peer: &mut Peer<'_>, leaving: bool) -> Option<Outcome> {
+        while let Some(event) = peer.poll_event() {
+            match event {
+                PeerEvent::Playing { first } => {
+                    info!("first chunk: {}", first.get());
+                    self.status.update(|now| now.state = State::Playing);
+                }
+                PeerEvent::Left { answered } => {
+                    info!("goodbye (answered: {})", answered);
+                    self.status.count(peer.stats());
+                    // What the end of the stream has made playable.
+                    self.hand_over(peer);
+                    return Some(if leaving { Outcome::Over } else { Outcome::Again });
+                }
+                PeerEvent::Dismissed { reason: Departure::Ended } => {
+                    info!("the stream has ended");
+                }
+                PeerEvent::Dismissed { reason } => {
+                    warning!("out of the team: {}", reason.name());
+                    return Some(Outcome::Again);
+                }
+                PeerEvent::SplitterSilent => {
+                    warning!("the splitter is silent");
+                    return Some(Outcome::Again);
+                }
+                PeerEvent::Joined
+                | PeerEvent::NeighbourJoined { .. }
+                | PeerEvent::NeighbourLeft { .. } => {}
+            }
+        }
+        None
+    }
+
+    fn address(&self) -> Option<embassy_net::Ipv4Address> {
+        self.stack.config_v4().map(|config| config.address.address())
+    }
+}
+
+/// A datagram that waits to be sent.
+struct Outgoing {
+    len: usize,
+    to: Option<IpEndpoint>,
+    since: Time,
+}
+
+fn now() -> Instant {
+    Instant::from_micros(Time::now().as_micros())
+}
+
+fn time(instant: Instant) -> Time {
+    Time::from_micros(instant.as_micros())
+}
+
+/// `None` for what this stack does not speak.
+fn endpoint_of(address: SocketAddr) -> Option<IpEndpoint> {
+    match address.ip() {
+        IpAddr::V4(ip) => Some(IpEndpoint::new(IpAddress::Ipv4(ip), address.port())),
+        IpAddr::V6(_) => None,
+    }
+}
+
+fn address_of(endpoint: IpEndpoint) -> SocketAddr {
+    let IpAddress::Ipv4(ip) = endpoint.addr;
+    SocketAddr::new(IpAddr::V4(ip), endpoint.port)
+}
