@@ -9,12 +9,12 @@ use core::net::SocketAddr;
 use p2psp_core::wire::{
     self, FRAME_LENGTH_BYTES, MAX_FRAME_BYTES, Message, Refusal, Welcome,
 };
-use p2psp_core::{Instant, JoinError, Peer, Reject, Role, TeamId};
+use p2psp_core::{Instant, JoinError, Lan, Peer, Reject, Role, Rules, TeamId};
 
 use crate::stream::{Content, Stream};
 
-/// Room for a frame with its length.
-const FRAME_BUFFER_BYTES: usize = FRAME_LENGTH_BYTES + MAX_FRAME_BYTES;
+/// Room for a frame with its length, or for a datagram.
+pub const FRAME_BUFFER_BYTES: usize = FRAME_LENGTH_BYTES + MAX_FRAME_BYTES;
 
 /// The longest request of a peer, in bytes.
 pub const REQUEST_BYTES: usize = 40;
@@ -60,8 +60,11 @@ impl Failure {
 
 /// One attempt to join.
 #[derive(Debug)]
-pub struct Dialogue {
-    frame: [u8; FRAME_BUFFER_BYTES],
+pub struct Dialogue<'f> {
+    splitter: SocketAddr,
+    /// To play by IMS.
+    lan: Option<Lan>,
+    frame: &'f mut [u8; FRAME_BUFFER_BYTES],
     filled: usize,
     /// From the welcome on.
     begun: Option<Begun>,
@@ -74,28 +77,28 @@ struct Begun {
     members_left: u16,
 }
 
-impl Dialogue {
-    /// Before the first byte.
-    pub const fn new() -> Dialogue {
-        Dialogue { frame: [0; FRAME_BUFFER_BYTES], filled: 0, begun: None }
-    }
-
-    /// Begins anew.
-    pub fn reset(&mut self) {
-        self.filled = 0;
-        self.begun = None;
+impl<'f> Dialogue<'f> {
+    /// Before the first byte of the connection to `splitter`; with `lan` the
+    /// peer will play by IMS there.
+    pub fn new(
+        splitter: SocketAddr,
+        lan: Option<Lan>,
+        frame: &'f mut [u8; FRAME_BUFFER_BYTES],
+    ) -> Dialogue<'f> {
+        Dialogue { splitter, lan, frame, filled: 0, begun: None }
     }
 
     /// Writes the request of a peer whose team socket is at `port`.
-    pub fn request(port: u16, out: &mut [u8; REQUEST_BYTES]) -> usize {
-        let request = Message::Join { port, role: Role::Peer, password: &[] };
+    pub fn request(&self, port: u16, out: &mut [u8; REQUEST_BYTES]) -> usize {
+        let rules = if self.lan.is_some() { Rules::Ims } else { Rules::Dbs };
+        let request = Message::Join { port, role: Role::Peer, rules, password: &[] };
         let written = wire::frame(TeamId(0), request, out);
         debug_assert!(written.is_ok(), "a request is short");
         written.unwrap_or(0)
     }
 
-    /// Takes bytes of the connection to `splitter`; the stream, when the peer
-    /// is admitted to the team.
+    /// Takes bytes of the connection; the stream, when the peer is admitted to
+    /// the team.
     ///
     /// # Errors
     ///
@@ -103,7 +106,6 @@ impl Dialogue {
     pub fn take(
         &mut self,
         now: Instant,
-        splitter: SocketAddr,
         mut bytes: &[u8],
         peer: &mut Peer<'_>,
     ) -> Result<Option<Stream>, Failure> {
@@ -115,7 +117,7 @@ impl Dialogue {
             bytes = &bytes[more..];
             if self.wanted()? == self.filled && self.filled > FRAME_LENGTH_BYTES {
                 let filled = core::mem::take(&mut self.filled);
-                if let Some(stream) = self.frame_says(now, splitter, filled, peer)? {
+                if let Some(stream) = self.frame_says(now, filled, peer)? {
                     return Ok(Some(stream));
                 }
             }
@@ -137,7 +139,6 @@ impl Dialogue {
     fn frame_says(
         &mut self,
         now: Instant,
-        splitter: SocketAddr,
         filled: usize,
         peer: &mut Peer<'_>,
     ) -> Result<Option<Stream>, Failure> {
@@ -146,7 +147,10 @@ impl Dialogue {
         match (envelope.message, &mut self.begun) {
             (Message::Refused(refusal), _) => Err(Failure::Refused(refusal)),
             (Message::Welcome(welcome), None) => {
-                peer.join(now, splitter, envelope.team, &welcome).map_err(Failure::TooLarge)?;
+                peer.join(now, self.splitter, envelope.team, &welcome).map_err(Failure::TooLarge)?;
+                if let Some(lan) = self.lan {
+                    peer.use_lan(lan).map_err(Failure::TooLarge)?;
+                }
                 self.begun = Some(Begun::new(&welcome));
                 Ok(None)
             }
@@ -170,12 +174,6 @@ impl Dialogue {
             }
             _ => Err(Failure::NotASplitter(Reject::Unexpected)),
         }
-    }
-}
-
-impl Default for Dialogue {
-    fn default() -> Dialogue {
-        Dialogue::new()
     }
 }
 
@@ -213,6 +211,7 @@ mod tests {
             id: id(5),
             you: SocketAddr::from(([10, 0, 0, 5], 4552)),
             key: Key::new([5; 16]),
+            group_tag: Tag::NONE,
             chunk_bytes: 256,
             buffer_chunks: 8,
             max_team: 32,
@@ -224,7 +223,8 @@ mod tests {
 
     fn member(last: u8) -> Message<'static> {
         let endpoint = SocketAddr::from(([10, 0, 0, last], 4552));
-        Message::Member(Acquaintance { id: id(last.into()), endpoint, tag: Tag::NONE })
+        let (id, rules) = (id(last.into()), Rules::Dbs);
+        Message::Member(Acquaintance { id, endpoint, rules, tag: Tag::NONE })
     }
 
     fn frames(messages: &[Message<'_>]) -> Vec<u8> {
@@ -250,9 +250,10 @@ mod tests {
 
     fn join(memory: &mut Memory, bytes: &[u8], at_a_time: usize) -> Result<Option<Stream>, Failure> {
         let mut peer = Peer::new(memory.memory());
-        let mut dialogue = Dialogue::new();
+        let mut frame = [0; FRAME_BUFFER_BYTES];
+        let mut dialogue = Dialogue::new(splitter(), None, &mut frame);
         for piece in bytes.chunks(at_a_time) {
-            if let Some(stream) = dialogue.take(NOW, splitter(), piece, &mut peer)? {
+            if let Some(stream) = dialogue.take(NOW, piece, &mut peer)? {
                 return Ok(Some(stream));
             }
         }
@@ -335,12 +336,37 @@ mod tests {
     }
 
     #[test]
-    fn requests() {
-        let mut request = [0; REQUEST_BYTES];
-        let len = Dialogue::request(65_535, &mut request);
-        let (frame, rest) = wire::deframe(&request[..len]).expect("legal").expect("whole");
-        let expected = Message::Join { port: 65_535, role: Role::Peer, password: &[] };
-        assert_eq!(wire::decode(frame).map(|envelope| envelope.message), Ok(expected));
-        assert_eq!(rest, b"");
+    fn requests_say_by_which_rules_the_board_plays() {
+        let address = [10, 0, 0, 5].into();
+        let lan = Lan { address, prefix: 24, group: Lan::DEFAULT_GROUP };
+        for (lan, rules) in [(None, Rules::Dbs), (Some(lan), Rules::Ims)] {
+            let (mut frame, mut request) = ([0; FRAME_BUFFER_BYTES], [0; REQUEST_BYTES]);
+            let dialogue = Dialogue::new(splitter(), lan, &mut frame);
+            let len = dialogue.request(65_535, &mut request);
+            let (frame, rest) = wire::deframe(&request[..len]).expect("legal").expect("whole");
+            let expected =
+                Message::Join { port: 65_535, role: Role::Peer, rules, password: &[] };
+            assert_eq!(wire::decode(frame).map(|envelope| envelope.message), Ok(expected));
+            assert_eq!(rest, b"");
+        }
+    }
+
+    #[test]
+    fn a_board_of_a_lan_serves_its_group() {
+        let address = [10, 0, 0, 5].into();
+        let lan = Lan { address, prefix: 24, group: Lan::DEFAULT_GROUP };
+        let mut memory = Memory::new();
+        let mut peer = Peer::new(memory.memory());
+        let mut frame = [0; FRAME_BUFFER_BYTES];
+        let mut dialogue = Dialogue::new(splitter(), Some(lan), &mut frame);
+        let bytes = frames(&answer());
+        let begin = Welcome { max_team: 31, ..welcome() };
+        let taken = dialogue.take(NOW, &frames(&[Message::Welcome(begin)]), &mut peer);
+        assert_eq!(taken, Ok(None));
+        assert_eq!(peer.lan(), Some(&lan));
+        // The group needs a place besides the team.
+        let mut dialogue = Dialogue::new(splitter(), Some(lan), &mut frame);
+        let full = Failure::TooLarge(JoinError::TableTooSmall);
+        assert_eq!(dialogue.take(NOW, &bytes, &mut peer), Err(full));
     }
 }

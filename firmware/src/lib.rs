@@ -8,6 +8,7 @@ pub mod audio;
 pub mod dac;
 pub mod dialogue;
 pub mod member;
+pub mod memory;
 pub mod queue;
 pub mod sound;
 pub mod status;

@@ -11,11 +11,10 @@ use embassy_net::{IpAddress, IpEndpoint, Stack};
 use embassy_sync::blocking_mutex::raw::CriticalSectionRawMutex;
 use embassy_sync::signal::Signal;
 use embassy_time::{Duration, Instant as Time, Timer, with_timeout};
-use p2psp_core::wire::MAX_DATAGRAM_BYTES;
-use p2psp_core::{Departure, Instant, Node, Peer, PeerEvent, Playout};
+use p2psp_core::{Departure, Instant, Lan, Node, Peer, PeerEvent, Playout};
 
 use crate::audio;
-use crate::dialogue::{Dialogue, Failure, REQUEST_BYTES};
+use crate::dialogue::{Dialogue, FRAME_BUFFER_BYTES, Failure, REQUEST_BYTES};
 use crate::queue::Queue;
 use crate::status::{State, Status};
 use crate::stream::Stream;
@@ -39,37 +38,38 @@ pub struct Settings {
     pub splitter: SocketAddr,
     /// Port of the team socket.
     pub port: u16,
+    /// The group of the LAN, for IMS; [`Lan::DEFAULT_GROUP`] mostly. Without
+    /// it the board plays by DBS.
+    pub group: Option<SocketAddr>,
 }
 
-/// Memory for the sockets. Put it into a `static`.
+/// Memory for the sockets.
 ///
-/// - `RX`: bytes of datagrams that wait to be read: as many as come while the
-///   sound decodes.
+/// - `RX`: bytes of datagrams that wait to be read, twice, for the team and for
+///   the group: as many as come while the sound decodes.
 /// - `TX`: bytes of datagrams that wait to be sent.
 pub struct Buffers<const RX: usize, const TX: usize> {
-    rx: [u8; RX],
-    rx_meta: [PacketMetadata; DATAGRAMS],
+    team: [u8; RX],
+    group: [u8; RX],
     tx: [u8; TX],
-    tx_meta: [PacketMetadata; DATAGRAMS],
     tcp_rx: [u8; 1024],
     tcp_tx: [u8; 64],
-    out: [u8; MAX_DATAGRAM_BYTES],
-    dialogue: Dialogue,
+    scratch: Scratch,
 }
 
 /// Datagrams that can wait in a socket.
 const DATAGRAMS: usize = 16;
+/// For a datagram on its way out, or the frame of a join dialogue.
+type Scratch = [u8; FRAME_BUFFER_BYTES];
 
 /// [`Buffers`] of any size.
 pub struct BufferSlices<'b> {
-    rx: &'b mut [u8],
-    rx_meta: &'b mut [PacketMetadata],
+    team: &'b mut [u8],
+    group: &'b mut [u8],
     tx: &'b mut [u8],
-    tx_meta: &'b mut [PacketMetadata],
     tcp_rx: &'b mut [u8],
     tcp_tx: &'b mut [u8],
-    out: &'b mut [u8],
-    dialogue: &'b mut Dialogue,
+    scratch: &'b mut Scratch,
 }
 
 /// Asks the board to leave the team in good order.
@@ -79,28 +79,24 @@ impl<const RX: usize, const TX: usize> Buffers<RX, TX> {
     /// Empty.
     pub const fn new() -> Buffers<RX, TX> {
         Buffers {
-            rx: [0; RX],
-            rx_meta: [PacketMetadata::EMPTY; DATAGRAMS],
+            team: [0; RX],
+            group: [0; RX],
             tx: [0; TX],
-            tx_meta: [PacketMetadata::EMPTY; DATAGRAMS],
             tcp_rx: [0; 1024],
             tcp_tx: [0; 64],
-            out: [0; MAX_DATAGRAM_BYTES],
-            dialogue: Dialogue::new(),
+            scratch: [0; FRAME_BUFFER_BYTES],
         }
     }
 
     /// Lends them.
     pub fn slices(&mut self) -> BufferSlices<'_> {
         BufferSlices {
-            rx: &mut self.rx,
-            rx_meta: &mut self.rx_meta,
+            team: &mut self.team,
+            group: &mut self.group,
             tx: &mut self.tx,
-            tx_meta: &mut self.tx_meta,
             tcp_rx: &mut self.tcp_rx,
             tcp_tx: &mut self.tcp_tx,
-            out: &mut self.out,
-            dialogue: &mut self.dialogue,
+            scratch: &mut self.scratch,
         }
     }
 }
@@ -121,23 +117,28 @@ pub async fn run(
     status: &Status,
     leave: &Leave,
 ) {
-    let BufferSlices { rx, rx_meta, tx, tx_meta, tcp_rx, tcp_tx, out, dialogue } = buffers;
+    let BufferSlices { team, group, tx, tcp_rx, tcp_tx, scratch } = buffers;
+    let (mut rx_meta, mut tx_meta) = ([PacketMetadata::EMPTY; DATAGRAMS], [PacketMetadata::EMPTY; DATAGRAMS]);
+    // Nothing is sent from the group's port.
+    let (mut group_meta, mut no_meta) = ([PacketMetadata::EMPTY; DATAGRAMS], [PacketMetadata::EMPTY; 0]);
     let mut member = Member {
         stack,
         settings,
-        socket: UdpSocket::new(stack, rx_meta, rx, tx_meta, tx),
-        out,
+        socket: UdpSocket::new(stack, &mut rx_meta, team, &mut tx_meta, tx),
+        group: UdpSocket::new(stack, &mut group_meta, group, &mut no_meta, &mut []),
+        scratch,
         queue,
         status,
         leave,
     };
+    member.open_group();
     let mut pause = REJOIN_PAUSES.0;
     loop {
         member.wait_for_network().await;
         status.update(|now| now.state = State::Joining);
         member.open_socket();
         let connection = TcpSocket::new(stack, tcp_rx, tcp_tx);
-        let joined = select(leave.wait(), member.join(connection, dialogue, &mut peer)).await;
+        let joined = select(leave.wait(), member.join(connection, &mut peer)).await;
         match joined {
             Either::First(()) => break,
             Either::Second(Ok(stream)) => {
@@ -173,7 +174,8 @@ struct Member<'a> {
     stack: Stack<'a>,
     settings: Settings,
     socket: UdpSocket<'a>,
-    out: &'a mut [u8],
+    group: UdpSocket<'a>,
+    scratch: &'a mut Scratch,
     queue: &'a Queue,
     status: &'a Status,
     leave: &'a Leave,
@@ -205,10 +207,28 @@ impl Member<'_> {
         debug_assert!(bound.is_ok(), "it was closed and the port is not 0");
     }
 
+    /// Listens to the group of the LAN (9.4).
+    fn open_group(&mut self) {
+        let Some(group) = self.settings.group else { return };
+        let IpAddr::V4(address) = group.ip() else { return };
+        let bound = self.group.bind(group.port());
+        debug_assert!(bound.is_ok(), "it is not bound yet and the port is not 0");
+        if self.stack.join_multicast_group(address).is_err() {
+            warning!("the group of the LAN can't be joined");
+        }
+    }
+
+    /// Where this board is in its LAN, if it plays by IMS.
+    fn lan(&self) -> Option<Lan> {
+        let config = self.stack.config_v4()?;
+        let group = self.settings.group?;
+        let address = IpAddr::V4(config.address.address());
+        Some(Lan { address, prefix: config.address.prefix_len(), group })
+    }
+
     async fn join(
         &mut self,
         mut connection: TcpSocket<'_>,
-        dialogue: &mut Dialogue,
         peer: &mut Peer<'_>,
     ) -> Result<Stream, Failure> {
         self.status.network_is_alive();
@@ -220,7 +240,7 @@ impl Member<'_> {
             return Err(Failure::Unreachable);
         }
         self.status.network_is_alive();
-        let talk = self.talk(&mut connection, dialogue, peer);
+        let talk = self.talk(&mut connection, peer);
         let result = with_timeout(DIALOGUE_TIME, talk).await.unwrap_or(Err(Failure::BrokenOff));
         // The splitter has said all it had to say: no need to wait for it.
         connection.abort();
@@ -229,14 +249,15 @@ impl Member<'_> {
     }
 
     async fn talk(
-        &self,
+        &mut self,
         connection: &mut TcpSocket<'_>,
-        dialogue: &mut Dialogue,
         peer: &mut Peer<'_>,
     ) -> Result<Stream, Failure> {
-        dialogue.reset();
+        let splitter = self.settings.splitter;
+        let lan = self.lan();
+        let mut dialogue = Dialogue::new(splitter, lan, self.scratch);
         let mut request = [0; REQUEST_BYTES];
-        let len = Dialogue::request(self.settings.port, &mut request);
+        let len = dialogue.request(self.settings.port, &mut request);
         let mut request = &request[..len];
         while !request.is_empty() {
             let written = connection.write(request).await.map_err(|_| Failure::BrokenOff)?;
@@ -245,7 +266,7 @@ impl Member<'_> {
         loop {
             let taken = connection
                 .read_with(|bytes| {
-                    let taken = dialogue.take(now(), self.settings.splitter, bytes, peer);
+                    let taken = dialogue.take(now(), bytes, peer);
                     (bytes.len(), (taken, bytes.is_empty()))
                 })
                 .await;
@@ -289,7 +310,7 @@ impl Member<'_> {
                 return outcome;
             }
             if outgoing.is_none() {
-                outgoing = peer.poll_transmit(self.out).map(|transmit| Outgoing {
+                outgoing = peer.poll_transmit(self.scratch).map(|transmit| Outgoing {
                     len: transmit.len,
                     to: endpoint_of(transmit.to),
                     since: Time::now(),
@@ -335,7 +356,7 @@ impl Member<'_> {
             match outgoing {
                 Some(Outgoing { len, to: Some(to), .. }) => {
                     // Without a route it is lost, as on any network.
-                    let _ = self.socket.send_to(&self.out[..*len], *to).await;
+                    let _ = self.socket.send_to(&self.scratch[..*len], *to).await;
                 }
                 Some(Outgoing { to: None, .. }) => {}
                 None => core::future::pending().await,
@@ -344,8 +365,9 @@ impl Member<'_> {
         let patience = outgoing.as_ref().map_or(deadline, |outgoing| {
             deadline.min(outgoing.since + SEND_PATIENCE + Duration::from_millis(1))
         });
+        let received = select(self.socket.wait_recv_ready(), self.group.wait_recv_ready());
         select4(
-            self.socket.wait_recv_ready(),
+            async { drop(received.await) },
             send,
             Timer::at(patience),
             self.leave.wait(),
@@ -353,17 +375,21 @@ impl Member<'_> {
         .await
     }
 
-    /// Takes what has come.
+    /// Takes what has come from the team and from the group.
     fn receive(&mut self, peer: &mut Peer<'_>) {
         for _ in 0..RECEIVE_BUDGET {
-            let received = self.socket.recv_from_with(|datagram, from: UdpMetadata| {
-                // What is wrong with it has been counted.
-                let _ = peer.handle_datagram(now(), address_of(from.endpoint), datagram);
-            });
-            if embassy_futures::poll_once(received).is_pending() {
-                return;
+            let mut idle = true;
+            for socket in [&mut self.socket, &mut self.group] {
+                let received = socket.recv_from_with(|datagram, from: UdpMetadata| {
+                    // What is wrong with it has been counted.
+                    let _ = peer.handle_datagram(now(), address_of(from.endpoint), datagram);
+                });
+                idle &= embassy_futures::poll_once(received).is_pending();
             }
             self.hand_over(peer);
+            if idle {
+                return;
+            }
         }
     }
 
@@ -410,6 +436,9 @@ impl Member<'_> {
                 }
                 PeerEvent::Joined
                 | PeerEvent::NeighbourJoined { .. }
+                | PeerEvent::MulticastSilent { .. }
+                | PeerEvent::MulticastBack { .. }
+                | PeerEvent::Title { .. }
                 | PeerEvent::NeighbourLeft { .. } => {}
             }
         }

@@ -12,7 +12,7 @@ const IDLE_PAUSE: Duration = Duration::from_millis(10);
 
 /// Plays for ever.
 pub async fn run(
-    playback: &mut Playback,
+    playback: &mut Playback<'_>,
     queue: &Queue,
     status: &Status,
     dac: &mut impl Dac,

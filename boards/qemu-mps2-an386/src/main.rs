@@ -1,6 +1,7 @@
 //! The P2PSP player on QEMU's `mps2-an386`, a Cortex-M4F with Ethernet.
 //!
 //! Arguments (`-append`): `splitter=IP:PORT address=IP/BITS [gateway=IP]
+//! [group=IP:PORT|none]
 //! [out=FILE] [seconds=N] [volume=0..256] [depth=MS]`; without `address` it
 //! asks a DHCP server. What is played is written to `out`; after `seconds` it
 //! leaves the team and ends.
@@ -18,9 +19,10 @@ use core::sync::atomic::{AtomicBool, Ordering};
 use embassy_executor::{SpawnToken, raw, task};
 use embassy_net::{Config, Ipv4Cidr, Runner, Stack, StackResources, StaticConfigV4};
 use embassy_time::Timer;
-use p2psp_core::{Peer, Storage};
+use p2psp_core::Lan;
 use p2psp_firmware::audio::{self, FULL_VOLUME, Playback};
 use p2psp_firmware::member::{self, Buffers, Leave};
+use p2psp_firmware::memory::{Payload, Tables};
 use p2psp_firmware::queue::Queue;
 use p2psp_firmware::sound;
 use p2psp_firmware::status::Status;
@@ -32,17 +34,23 @@ use lan9118::Lan9118;
 
 // -- memory --
 
-/// Most members of a team, slots of the buffer, longest chunk.
-static STORAGE: ConstStaticCell<Storage<32, 48, 1024>> = ConstStaticCell::new(Storage::new());
-/// What waits before the DAC.
-static QUEUE_BYTES: ConstStaticCell<[u8; 16 * 1024]> = ConstStaticCell::new([0; 16 * 1024]);
-static BUFFERS: ConstStaticCell<Buffers<8192, 4096>> = ConstStaticCell::new(Buffers::new());
-static RESOURCES: ConstStaticCell<StackResources<4>> = ConstStaticCell::new(StackResources::new());
-static PLAYBACK: ConstStaticCell<Playback> = ConstStaticCell::new(Playback::new(SOUND));
+/// Slots of the buffer: 1.5 s at 128 kbit/s, or 2 s of uncompressed sound.
+const SLOTS: usize = if cfg!(feature = "large") { 768 } else { 48 };
+/// What waits before the DAC, in bytes.
+const QUEUE: usize = if cfg!(feature = "large") { 512 * 1024 } else { 8 * 1024 };
+const SOUND: audio::Settings = audio::Settings {
+    depth_ms: if cfg!(feature = "large") { 1000 } else { 200 },
+    volume: FULL_VOLUME,
+};
 
-const SOUND: audio::Settings = audio::Settings { depth_ms: 300, volume: FULL_VOLUME };
+static TABLES: ConstStaticCell<Tables<1, SLOTS>> = ConstStaticCell::new(Tables::new());
+static PAYLOAD: ConstStaticCell<Payload<SLOTS, 1024>> = ConstStaticCell::new(Payload::new());
+static QUEUE_BYTES: ConstStaticCell<[u8; QUEUE]> = ConstStaticCell::new([0; QUEUE]);
+static BUFFERS: ConstStaticCell<Buffers<5120, 2560>> = ConstStaticCell::new(Buffers::new());
+static RESOURCES: ConstStaticCell<StackResources<5>> = ConstStaticCell::new(StackResources::new());
+static SOUND_MEMORY: ConstStaticCell<audio::Memory> = ConstStaticCell::new(audio::Memory::new());
 
-static QUEUE: static_cell::StaticCell<Queue> = static_cell::StaticCell::new();
+static CHUNKS: static_cell::StaticCell<Queue> = static_cell::StaticCell::new();
 static STATUS: Status = Status::new();
 static LEAVE: Leave = Leave::new();
 
@@ -55,6 +63,7 @@ struct Arguments {
     out: Option<File>,
     seconds: Option<u64>,
     sound: audio::Settings,
+    group: Option<SocketAddr>,
 }
 
 impl Arguments {
@@ -67,6 +76,7 @@ impl Arguments {
             out: None,
             seconds: None,
             sound: SOUND,
+            group: Some(Lan::DEFAULT_GROUP),
         };
         for argument in host::arguments(&mut buffer).split_ascii_whitespace() {
             let Some((name, value)) = argument.split_once('=') else { continue };
@@ -79,6 +89,7 @@ impl Arguments {
                     });
                 }
                 "gateway" => arguments.gateway = value.parse().ok(),
+                "group" => arguments.group = value.parse().ok(),
                 "out" => arguments.out = File::create(value),
                 "seconds" => arguments.seconds = value.parse().ok(),
                 "volume" => arguments.sound.volume = value.parse().unwrap_or(FULL_VOLUME),
@@ -110,7 +121,7 @@ async fn network(mut runner: Runner<'static, Lan9118>) -> ! {
 
 #[task]
 async fn team(stack: Stack<'static>, settings: member::Settings, queue: &'static Queue) {
-    let peer = Peer::new(STORAGE.take().memory());
+    let peer = TABLES.take().peer(PAYLOAD.take());
     let buffers = BUFFERS.take().slices();
     member::run(stack, settings, peer, buffers, queue, &STATUS, &LEAVE).await;
     log::info!("done");
@@ -119,9 +130,8 @@ async fn team(stack: Stack<'static>, settings: member::Settings, queue: &'static
 
 #[task]
 async fn play(queue: &'static Queue, sound: audio::Settings, out: Option<File>) -> ! {
-    let playback = PLAYBACK.take();
-    playback.set(sound);
-    sound::run(playback, queue, &STATUS, &mut HostDac::new(out)).await
+    let mut playback = Playback::new(SOUND_MEMORY.take(), sound);
+    sound::run(&mut playback, queue, &STATUS, &mut HostDac::new(out)).await
 }
 
 #[task]
@@ -147,8 +157,8 @@ fn main() -> ! {
     let driver = Lan9118::new();
     let (stack, runner) =
         embassy_net::new(driver, arguments.network(), RESOURCES.take(), seed());
-    let queue: &'static Queue = QUEUE.init(Queue::new(QUEUE_BYTES.take()));
-    let settings = member::Settings { splitter, port: 4552 };
+    let queue: &'static Queue = CHUNKS.init(Queue::new(QUEUE_BYTES.take()));
+    let settings = member::Settings { splitter, port: 4552, group: arguments.group };
 
     static EXECUTOR: static_cell::StaticCell<raw::Executor> = static_cell::StaticCell::new();
     let executor: &'static raw::Executor =

@@ -56,8 +56,37 @@ pub struct Counts {
     pub repeated: u32,
 }
 
+/// Memory of a [`Playback`]. Put it into a `static`: it is all zeros.
+pub struct Memory {
+    /// Read from the queue and not yet decoded.
+    window: [u8; WINDOW_BYTES],
+    /// Decoded and not yet played.
+    stage: [Frame; STAGE_FRAMES],
+    #[cfg(feature = "mp3")]
+    mp3: nanomp3::Decoder,
+}
+
+impl Memory {
+    /// Empty.
+    pub const fn new() -> Memory {
+        Memory {
+            window: [0; WINDOW_BYTES],
+            stage: [[0; 2]; STAGE_FRAMES],
+            #[cfg(feature = "mp3")]
+            mp3: nanomp3::Decoder::new(),
+        }
+    }
+}
+
+impl Default for Memory {
+    fn default() -> Memory {
+        Memory::new()
+    }
+}
+
 /// Decodes and plays one stream after the other.
-pub struct Playback {
+pub struct Playback<'m> {
+    memory: &'m mut Memory,
     settings: Settings,
     generation: u32,
     codec: Codec,
@@ -69,15 +98,13 @@ pub struct Playback {
     chunk_bytes: u16,
     /// Offset in the stream where blocks begin.
     data_from: u64,
-    /// Read from the queue and not yet decoded.
-    window: [u8; WINDOW_BYTES],
+    /// Bytes in the window.
     filled: usize,
     /// Offset in the stream of the first byte in the window.
     position: Option<u64>,
     /// Bytes to be passed over before the next block begins.
     skip: u64,
-    /// Decoded and not yet played.
-    stage: [Frame; STAGE_FRAMES],
+    /// What is on the stage, from here to there.
     stage_at: usize,
     stage_to: usize,
     /// Frames of silence to be played before what is decoded.
@@ -90,8 +117,6 @@ pub struct Playback {
     fading_in: u16,
     drift: Drift,
     counts: Counts,
-    #[cfg(feature = "mp3")]
-    mp3: nanomp3::Decoder,
 }
 
 #[derive(Debug)]
@@ -122,10 +147,11 @@ enum Advance {
     Dry,
 }
 
-impl Playback {
+impl<'m> Playback<'m> {
     /// Nothing to play yet.
-    pub const fn new(settings: Settings) -> Playback {
+    pub const fn new(memory: &'m mut Memory, settings: Settings) -> Playback<'m> {
         Playback {
+            memory,
             settings,
             generation: 0,
             codec: Codec::None,
@@ -134,11 +160,9 @@ impl Playback {
             next_rate: None,
             chunk_bytes: 0,
             data_from: 0,
-            window: [0; WINDOW_BYTES],
             filled: 0,
             position: None,
             skip: 0,
-            stage: [[0; 2]; STAGE_FRAMES],
             stage_at: 0,
             stage_to: 0,
             silence: 0,
@@ -147,14 +171,7 @@ impl Playback {
             fading_in: 0,
             drift: Drift::new(0, 0),
             counts: Counts { concealed: 0, underruns: 0, dropped: 0, repeated: 0 },
-            #[cfg(feature = "mp3")]
-            mp3: nanomp3::Decoder::new(),
         }
-    }
-
-    /// Changes the settings, before anything is played.
-    pub fn set(&mut self, settings: Settings) {
-        self.settings = settings;
     }
 
     /// Changes the volume from the next block on.
@@ -262,7 +279,7 @@ impl Playback {
                 self.fading_in = FADE_IN_FRAMES;
             } else if self.stage_at < self.stage_to {
                 for frame in frames.by_ref().take(self.stage_to - self.stage_at) {
-                    *frame = self.fade_in(self.stage[self.stage_at]);
+                    *frame = self.fade_in(self.memory.stage[self.stage_at]);
                     self.stage_at += 1;
                 }
             } else {
@@ -339,8 +356,8 @@ impl Playback {
                 return None;
             }
             let held = self.filled;
-            self.filled += queue.read(&mut self.window[held..]);
-            if may_change && self.window[held..self.filled].starts_with(b"RIFF") {
+            self.filled += queue.read(&mut self.memory.window[held..]);
+            if may_change && self.memory.window[held..self.filled].starts_with(b"RIFF") {
                 self.change_format(held, front.offset);
             }
         }
@@ -351,7 +368,7 @@ impl Playback {
     /// follows is of another format.
     fn change_format(&mut self, at: usize, offset: u64) {
         let Codec::Blocks(blocks) = &mut self.codec else { return };
-        if let Some(header) = parse_wav(&self.window[at..self.filled])
+        if let Some(header) = parse_wav(&self.memory.window[at..self.filled])
             && let Some(bytes) = header.bytes
         {
             *blocks = Blocks::new(header.layout);
@@ -361,13 +378,13 @@ impl Playback {
     }
 
     fn step(&mut self, all: bool) -> Step {
-        let bytes = &self.window[..self.filled];
+        let bytes = &self.memory.window[..self.filled];
         let _ = all;
         match &mut self.codec {
             Codec::None => Step { consumed: bytes.len(), frames: 0, missing: 0 },
-            Codec::Blocks(blocks) => blocks.step(bytes, &mut self.stage),
+            Codec::Blocks(blocks) => blocks.step(bytes, &mut self.memory.stage),
             #[cfg(feature = "mp3")]
-            Codec::Mp3(mp3) => mp3.step(&mut self.mp3, bytes, &mut self.stage, all),
+            Codec::Mp3(mp3) => mp3.step(&mut self.memory.mp3, bytes, &mut self.memory.stage, all),
         }
     }
 
@@ -410,12 +427,12 @@ impl Playback {
             Codec::None => {}
             Codec::Blocks(blocks) => blocks.restart(),
             #[cfg(feature = "mp3")]
-            Codec::Mp3(mp3) => mp3.restart(&mut self.mp3, &mut self.stage),
+            Codec::Mp3(mp3) => mp3.restart(&mut self.memory.mp3, &mut self.memory.stage),
         }
     }
 
     fn consume(&mut self, bytes: usize) {
-        self.window.copy_within(bytes..self.filled, 0);
+        self.memory.window.copy_within(bytes..self.filled, 0);
         self.filled -= bytes;
         self.position = self.position.map(|position| position + bytes as u64);
     }

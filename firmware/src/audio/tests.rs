@@ -33,7 +33,7 @@ fn queue(content: Content, header: &[u8]) -> Queue {
 /// Pushes these chunks of the stream, one a block, and plays until nothing is
 /// left; everything played.
 fn play(
-    playback: &mut Playback,
+    playback: &mut Playback<'_>,
     queue: &Queue,
     stream: &[u8],
     chunks: Range<usize>,
@@ -43,7 +43,7 @@ fn play(
 
 /// The same, but these chunks are lost.
 fn play_without(
-    playback: &mut Playback,
+    playback: &mut Playback<'_>,
     queue: &Queue,
     stream: &[u8],
     chunks: Range<usize>,
@@ -78,7 +78,7 @@ fn pcm_is_played_byte_for_byte_from_the_first_chunk_on() {
     let chunks = stream.len().div_ceil(CHUNK);
     for first in [0, 1, 7] {
         let queue = queue(Content::Wav, &stream[..44]);
-        let mut playback = Playback::new(SETTINGS);
+        let mut playback = Playback::new(Box::leak(Box::default()), SETTINGS);
         let played = play(&mut playback, &queue, &stream, first..chunks);
         let from = (first * CHUNK).saturating_sub(44) / 4;
         let sound = sound(&played);
@@ -98,7 +98,7 @@ fn a_stream_that_is_joined_between_frames_begins_with_a_whole_one() {
     let mut stream = wav(&tune, 48_000);
     stream.splice(12..12, *b"LIST\x02\0\0\0ab");
     let queue = queue(Content::Wav, &stream[..54]);
-    let mut playback = Playback::new(SETTINGS);
+    let mut playback = Playback::new(Box::leak(Box::default()), SETTINGS);
     let chunks = stream.len().div_ceil(CHUNK);
     let played = play(&mut playback, &queue, &stream, 3..chunks);
     let from = (3 * CHUNK - 54_usize).div_ceil(4);
@@ -109,7 +109,7 @@ fn a_stream_that_is_joined_between_frames_begins_with_a_whole_one() {
 fn playing_waits_for_its_depth() {
     let stream = wav(&tune(10_000), 48_000);
     let queue = queue(Content::Wav, &stream[..44]);
-    let mut playback = Playback::new(SETTINGS);
+    let mut playback = Playback::new(Box::leak(Box::default()), SETTINGS);
     let mut block = [[1; 2]; BLOCK_FRAMES];
     for number in 0..3 {
         assert!(queue.push(number, &stream[number as usize * CHUNK..][..CHUNK]));
@@ -129,7 +129,7 @@ fn a_lost_chunk_is_concealed_and_what_follows_keeps_its_time() {
     let stream = wav(&tune, 48_000);
     let chunks = stream.len().div_ceil(CHUNK);
     let queue = queue(Content::Wav, &stream[..44]);
-    let mut playback = Playback::new(SETTINGS);
+    let mut playback = Playback::new(Box::leak(Box::default()), SETTINGS);
     let lost = 30;
     let played = play_without(&mut playback, &queue, &stream, 0..chunks, lost..lost + 1);
     let sound = sound(&played);
@@ -156,7 +156,7 @@ fn a_gap_longer_than_the_depth_is_silent_no_longer_than_it_lasts() {
     let stream = wav(&tune, 48_000);
     let chunks = stream.len().div_ceil(CHUNK);
     let queue = queue(Content::Wav, &stream[..44]);
-    let mut playback = Playback::new(SETTINGS);
+    let mut playback = Playback::new(Box::leak(Box::default()), SETTINGS);
     let played = play_without(&mut playback, &queue, &stream, 0..chunks, 20..40);
     let sound = sound(&played);
     let from = (20 * CHUNK - 44) / 4;
@@ -175,7 +175,7 @@ fn a_dry_queue_is_filled_to_its_depth_again() {
     let tune = tune(10_000);
     let stream = wav(&tune, 48_000);
     let queue = queue(Content::Wav, &stream[..44]);
-    let mut playback = Playback::new(SETTINGS);
+    let mut playback = Playback::new(Box::leak(Box::default()), SETTINGS);
     let first = play(&mut playback, &queue, &stream, 0..10);
     let at = (10 * CHUNK - 44) / 4;
     assert_eq!(sound(&first)[..at], tune[..at]);
@@ -196,7 +196,7 @@ fn the_format_changes_in_mid_stream() {
     mono.extend(second.iter().flat_map(|frame| frame[1].to_le_bytes()));
     stream.extend(&mono);
     let queue = queue(Content::Wav, &stream[..44]);
-    let mut playback = Playback::new(SETTINGS);
+    let mut playback = Playback::new(Box::leak(Box::default()), SETTINGS);
     let mut block = [[0; 2]; BLOCK_FRAMES];
     let (mut played, mut rates) = (Vec::new(), Vec::new());
     let mut chunks = stream.chunks(CHUNK).zip(0..);
@@ -233,7 +233,7 @@ fn volume() {
     let stream = wav(&tune, 48_000);
     for volume in [0, 64, 256, 999] {
         let queue = queue(Content::Wav, &stream[..44]);
-        let mut playback = Playback::new(Settings { volume: 1, ..SETTINGS });
+        let mut playback = Playback::new(Box::leak(Box::default()), Settings { volume: 1, ..SETTINGS });
         playback.set_volume(volume);
         let played = play(&mut playback, &queue, &stream, 0..stream.len() / CHUNK);
         let gain = i32::from(volume.min(256));
@@ -250,7 +250,7 @@ fn a_stream_that_can_not_be_decoded_stays_silent() {
     {
         let queue = queue(content, &bytes);
         assert!(!can_play(&queue.stream().expect("it has begun")));
-        let mut playback = Playback::new(SETTINGS);
+        let mut playback = Playback::new(Box::leak(Box::default()), SETTINGS);
         let played = play(&mut playback, &queue, &[7; 20 * CHUNK], 0..20);
         assert_eq!(played.len(), 0);
     }
@@ -263,7 +263,7 @@ fn a_drifting_source_is_played_without_a_break() {
     let stream = wav(&frames, 48_000);
     for (chunks, dropped, repeated) in [(10_010, true, false), (9_990, false, true)] {
         let queue = queue(Content::Wav, &stream[..44]);
-        let mut playback = Playback::new(Settings { depth_ms: 40, ..SETTINGS });
+        let mut playback = Playback::new(Box::leak(Box::default()), Settings { depth_ms: 40, ..SETTINGS });
         let mut block = [[0; 2]; BLOCK_FRAMES];
         let (mut number, mut due, mut played) = (0, 80_000, Vec::new());
         while number < stream.len() / CHUNK {
