@@ -26,6 +26,10 @@ const REJOIN_PAUSES: (Duration, Duration) = (Duration::from_millis(250), Duratio
 /// A datagram that can't be sent for so long, since nobody answers for its
 /// address, is given up with what is queued behind it.
 const SEND_PATIENCE: Duration = Duration::from_millis(250);
+/// How soon to look again whether the sound has room for the next chunk.
+const HAND_OVER_PAUSE: Duration = Duration::from_millis(10);
+/// How long the sound of a stream that has ended may go on.
+const PLAY_OUT_TIME: Duration = Duration::from_secs(10);
 /// How often status and address are looked at.
 const TICK: Duration = Duration::from_millis(500);
 /// Datagrams taken in a row before other things get their turn.
@@ -58,7 +62,7 @@ pub struct Buffers<const RX: usize, const TX: usize> {
 }
 
 /// Datagrams that can wait in a socket.
-const DATAGRAMS: usize = 16;
+const DATAGRAMS: usize = 8;
 /// For a datagram on its way out, or the frame of a join dialogue.
 type Scratch = [u8; FRAME_BUFFER_BYTES];
 
@@ -307,6 +311,10 @@ impl Member<'_> {
         loop {
             self.hand_over(peer);
             if let Some(outcome) = self.events(peer, leaving) {
+                if outcome == Outcome::Over || !peer.buffer().playing {
+                    return outcome;
+                }
+                self.play_out(peer).await;
                 return outcome;
             }
             if outgoing.is_none() {
@@ -317,6 +325,10 @@ impl Member<'_> {
                 });
             }
             let deadline = peer.poll_timeout().map_or(tick, |deadline| tick.min(time(deadline)));
+            let deadline = match due_chunks(peer) {
+                (0, ..) => deadline,
+                _ => deadline.min(Time::now() + HAND_OVER_PAUSE),
+            };
             match self.next_event(&outgoing, deadline).await {
                 Either4::First(()) => self.receive(peer),
                 Either4::Second(()) => outgoing = None,
@@ -337,6 +349,7 @@ impl Member<'_> {
                 tick = Time::now() + TICK;
                 self.status.network_is_alive();
                 self.status.count(peer.stats());
+                self.status.update(|now| now.overflowed = self.queue.dropped());
                 if address != self.address() {
                     warning!("the address has changed");
                     return Outcome::Again;
@@ -393,16 +406,43 @@ impl Member<'_> {
         }
     }
 
-    /// Hands what is due to the sound.
+    /// Hands what is due to the sound, as far as there is room: what is not
+    /// handed over stays in the peer's buffer, up to half of `B`.
     fn hand_over(&self, peer: &mut Peer<'_>) {
         loop {
+            let (due, most, chunk_bytes) = due_chunks(peer);
+            self.queue.set_behind(due as usize * chunk_bytes, most as usize * chunk_bytes);
+            let full = !self.queue.has_room(chunk_bytes);
+            if due == 0 || (full && due <= most) {
+                return;
+            }
             match peer.next_chunk() {
+                Playout::Chunk { .. } if full => self.queue.drop_chunk(),
                 Playout::Chunk { number, payload } => {
-                    if !self.queue.push(number.get(), payload) {
-                        self.status.update(|now| now.overflowed += 1);
-                    }
+                    let pushed = self.queue.push(number.get(), payload);
+                    debug_assert!(pushed, "there was room");
                 }
                 // Its number will be missing.
+                Playout::Lost { .. } => {}
+                Playout::NotYet => return,
+            }
+        }
+    }
+
+    /// Plays what is left when the stream has ended.
+    async fn play_out(&self, peer: &mut Peer<'_>) {
+        let chunk_bytes = usize::from(peer.chunk_bytes());
+        let until = Time::now() + PLAY_OUT_TIME;
+        self.queue.set_behind(0, 0);
+        while Time::now() < until {
+            if !self.queue.has_room(chunk_bytes) {
+                Timer::after(HAND_OVER_PAUSE).await;
+                continue;
+            }
+            match peer.next_chunk() {
+                Playout::Chunk { number, payload } => {
+                    self.queue.push(number.get(), payload);
+                }
                 Playout::Lost { .. } => {}
                 Playout::NotYet => return,
             }
@@ -419,8 +459,6 @@ impl Member<'_> {
                 PeerEvent::Left { answered } => {
                     info!("goodbye (answered: {})", answered);
                     self.status.count(peer.stats());
-                    // What the end of the stream has made playable.
-                    self.hand_over(peer);
                     return Some(if leaving { Outcome::Over } else { Outcome::Again });
                 }
                 PeerEvent::Dismissed { reason: Departure::Ended } => {
@@ -448,6 +486,20 @@ impl Member<'_> {
     fn address(&self) -> Option<embassy_net::Ipv4Address> {
         self.stack.config_v4().map(|config| config.address.address())
     }
+}
+
+/// Chunks whose turn to be played has come, how many of them may wait, and the
+/// length of each.
+fn due_chunks(peer: &Peer<'_>) -> (u32, u32, usize) {
+    let buffer = peer.buffer();
+    let due = match (buffer.cursor, buffer.highest) {
+        (Some(cursor), Some(highest)) if buffer.playing => {
+            i64::from(cursor.distance_to(highest)) + 1 - i64::from(buffer.chunks)
+        }
+        _ => 0,
+    };
+    let due = u32::try_from(due).unwrap_or(0);
+    (due, buffer.chunks / 2, peer.chunk_bytes().into())
 }
 
 /// A datagram that waits to be sent.

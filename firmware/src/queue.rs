@@ -42,11 +42,14 @@ struct Ring {
     stream: Option<Stream>,
     generation: u32,
     dropped: u32,
+    /// Bytes that wait before the queue, and that may.
+    behind: usize,
+    most_behind: usize,
 }
 
 impl Queue {
-    /// An empty queue in `bytes`: the depth of play-out and as much again for
-    /// what the network delays.
+    /// An empty queue in `bytes`, at least three chunks: most of what waits can
+    /// wait in the peer's buffer ([`Queue::set_behind`]).
     pub const fn new(bytes: &'static mut [u8]) -> Queue {
         let ring = Ring {
             bytes,
@@ -57,6 +60,8 @@ impl Queue {
             stream: None,
             generation: 0,
             dropped: 0,
+            behind: 0,
+            most_behind: 0,
         };
         Queue { ring: Mutex::new(RefCell::new(ring)) }
     }
@@ -77,6 +82,22 @@ impl Queue {
         self.with(|ring| ring.push(number, payload))
     }
 
+    /// Whether a chunk of so many bytes would fit in.
+    pub fn has_room(&self, bytes: usize) -> bool {
+        self.with(|ring| RECORD_BYTES + bytes <= ring.bytes.len() - ring.used)
+    }
+
+    /// Tells how many bytes wait in the peer's buffer to be pushed, and how
+    /// many may at most: they count as waiting to be played, too.
+    pub fn set_behind(&self, bytes: usize, most: usize) {
+        self.with(|ring| (ring.behind, ring.most_behind) = (bytes, most));
+    }
+
+    /// Counts a chunk that was thrown away instead of being pushed.
+    pub fn drop_chunk(&self) {
+        self.with(|ring| ring.dropped = ring.dropped.saturating_add(1));
+    }
+
     /// Chunks for which there was no room.
     pub fn dropped(&self) -> u32 {
         self.with(|ring| ring.dropped)
@@ -94,19 +115,14 @@ impl Queue {
         self.with(|ring| ring.stream)
     }
 
-    /// Payload that can be read, in bytes.
-    pub fn len(&self) -> usize {
-        self.with(|ring| ring.payload)
+    /// Payload that waits, here and behind, in bytes.
+    pub fn waiting(&self) -> usize {
+        self.with(|ring| ring.payload + ring.behind)
     }
 
-    /// Whether nothing can be read.
-    pub fn is_empty(&self) -> bool {
-        self.len() == 0
-    }
-
-    /// Payload that fits in, about, in bytes.
+    /// Payload that can wait, here and behind, in bytes, about.
     pub fn capacity(&self) -> usize {
-        self.with(|ring| ring.bytes.len())
+        self.with(|ring| ring.bytes.len() + ring.most_behind)
     }
 
     /// Where the next byte belongs; `None` if there is none.
@@ -127,6 +143,7 @@ impl Queue {
 impl Ring {
     fn clear(&mut self) {
         (self.read, self.used, self.payload, self.front) = (0, 0, 0, None);
+        (self.behind, self.most_behind) = (0, 0);
     }
 
     fn push(&mut self, number: u32, payload: &[u8]) -> bool {
@@ -207,7 +224,7 @@ mod tests {
         for number in 0..50_u32 {
             let payload: Vec<u8> = (0..10).map(|byte| (number * 10 + byte) as u8).collect();
             assert!(queue.push(number, &payload));
-            assert_eq!(queue.len(), 10);
+            assert_eq!(queue.waiting(), 10);
             let offset = u64::from(number) * 10;
             assert_eq!(queue.front(), Some(Front { offset, len: 10 }));
             assert_eq!(queue.read(&mut out[..3]), 3);
@@ -225,11 +242,22 @@ mod tests {
         assert!(queue.push(2, &[2; 18]));
         assert!(!queue.push(3, &[3; 1]));
         assert!(!queue.push(3, &[]));
-        assert_eq!((queue.dropped(), queue.len()), (2, 28));
+        assert_eq!((queue.dropped(), queue.waiting()), (2, 28));
         let mut out = [0; 10];
         assert_eq!((queue.read(&mut out), out), (10, [1; 10]));
         assert!(queue.push(4, &[4; 10]));
         assert_eq!(queue.front(), Some(Front { offset: 20, len: 18 }));
+    }
+
+    #[test]
+    fn what_waits_behind_counts() {
+        let queue = queue(40);
+        assert!(queue.push(1, &[1; 10]));
+        queue.set_behind(100, 1000);
+        assert_eq!((queue.waiting(), queue.capacity()), (110, 1040));
+        assert!(queue.has_room(18) && !queue.has_room(19));
+        queue.drop_chunk();
+        assert_eq!(queue.dropped(), 1);
     }
 
     #[test]
@@ -239,7 +267,7 @@ mod tests {
         assert!(queue.push(1, &[1; 10]));
         assert_eq!(queue.read(&mut [0; 4]), 4);
         queue.begin(Stream::new(Content::Mp3, &[], 0, 20));
-        assert_eq!((queue.front(), queue.len(), queue.is_empty()), (None, 0, true));
+        assert_eq!((queue.front(), queue.waiting()), (None, 0));
         assert_ne!(queue.generation(), before);
         assert!(queue.push(7, &[2; 10]));
         assert_eq!(queue.front(), Some(Front { offset: 140, len: 10 }));

@@ -123,6 +123,24 @@ impl File {
     }
 }
 
+/// Bytes of the stack that were ever used: at reset all of it was painted.
+pub fn stack_used() -> usize {
+    unsafe extern "C" {
+        static _stack_end: u32;
+        static _stack_start: u32;
+    }
+    let (end, start) = (&raw const _stack_end, &raw const _stack_start);
+    let mut at = end;
+    // SAFETY: the linker says that the stack lies there; it is only read.
+    while at < start && unsafe { at.read_volatile() } == PAINT {
+        at = at.wrapping_add(1);
+    }
+    start.addr() - at.addr()
+}
+
+/// What the start-up code paints the stack with.
+const PAINT: u32 = 0xcccc_cccc;
+
 /// Ends the emulation.
 pub fn exit(well: bool) -> ! {
     loop {

@@ -74,12 +74,17 @@ pub struct Lan9118 {
 }
 
 impl Lan9118 {
+    /// Before [`Lan9118::start`]; for a `static`.
+    pub const fn new() -> Lan9118 {
+        Lan9118 { address: [0; 6], received: [0; WORDS], to_send: [0; WORDS] }
+    }
+
     /// Sets the chip up.
     ///
     /// # Panics
     ///
     /// If there is no such chip.
-    pub fn new() -> Lan9118 {
+    pub fn start(&mut self) {
         assert_eq!(read(register::BYTE_TEST), 0x8765_4321, "no LAN9118");
         let (low, high) = (mac_read(mac::ADDRESS_LOW), mac_read(mac::ADDRESS_HIGH));
         let [a, b, c, d] = low.to_le_bytes();
@@ -100,7 +105,7 @@ impl Lan9118 {
         write(register::INT_EN, INT_RX_STATUS | INT_PHY);
         // SAFETY: the handler below touches nothing but the chip and a waker.
         unsafe { NVIC::unmask(Interrupt(ETHERNET)) };
-        Lan9118 { address: [a, b, c, d, e, f], received: [0; WORDS], to_send: [0; WORDS] }
+        self.address = [a, b, c, d, e, f];
     }
 
     /// Reads the next frame; its length.

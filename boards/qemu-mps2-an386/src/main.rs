@@ -39,7 +39,7 @@ const SLOTS: usize = if cfg!(feature = "large") { 768 } else { 48 };
 /// What waits before the DAC, in bytes.
 const QUEUE: usize = if cfg!(feature = "large") { 512 * 1024 } else { 8 * 1024 };
 const SOUND: audio::Settings = audio::Settings {
-    depth_ms: if cfg!(feature = "large") { 1000 } else { 200 },
+    depth_ms: if cfg!(feature = "large") { 1000 } else { 500 },
     volume: FULL_VOLUME,
 };
 
@@ -48,6 +48,7 @@ static PAYLOAD: ConstStaticCell<Payload<SLOTS, 1024>> = ConstStaticCell::new(Pay
 static QUEUE_BYTES: ConstStaticCell<[u8; QUEUE]> = ConstStaticCell::new([0; QUEUE]);
 static BUFFERS: ConstStaticCell<Buffers<5120, 2560>> = ConstStaticCell::new(Buffers::new());
 static RESOURCES: ConstStaticCell<StackResources<5>> = ConstStaticCell::new(StackResources::new());
+static DRIVER: ConstStaticCell<Lan9118> = ConstStaticCell::new(Lan9118::new());
 static SOUND_MEMORY: ConstStaticCell<audio::Memory> = ConstStaticCell::new(audio::Memory::new());
 
 static CHUNKS: static_cell::StaticCell<Queue> = static_cell::StaticCell::new();
@@ -115,7 +116,7 @@ impl Arguments {
 // -- tasks --
 
 #[task]
-async fn network(mut runner: Runner<'static, Lan9118>) -> ! {
+async fn network(mut runner: Runner<'static, &'static mut Lan9118>) -> ! {
     runner.run().await
 }
 
@@ -124,7 +125,7 @@ async fn team(stack: Stack<'static>, settings: member::Settings, queue: &'static
     let peer = TABLES.take().peer(PAYLOAD.take());
     let buffers = BUFFERS.take().slices();
     member::run(stack, settings, peer, buffers, queue, &STATUS, &LEAVE).await;
-    log::info!("done");
+    log::info!("stack used: {} bytes", host::stack_used());
     host::exit(true);
 }
 
@@ -154,7 +155,8 @@ fn main() -> ! {
         log::error!("say where the splitter is: splitter=IP:PORT");
         host::exit(false);
     };
-    let driver = Lan9118::new();
+    let driver = DRIVER.take();
+    driver.start();
     let (stack, runner) =
         embassy_net::new(driver, arguments.network(), RESOURCES.take(), seed());
     let queue: &'static Queue = CHUNKS.init(Queue::new(QUEUE_BYTES.take()));

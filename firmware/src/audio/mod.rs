@@ -32,8 +32,8 @@ const MAX_IDLE_STEPS: u32 = 10_000;
 /// What a user may choose.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Settings {
-    /// How much sound waits when playing starts, in milliseconds; at most what
-    /// half of the queue holds.
+    /// How much sound waits when playing starts, in milliseconds; at most half
+    /// of what can wait.
     pub depth_ms: u16,
     /// Loudness, [`FULL_VOLUME`] leaving the samples as they are.
     pub volume: u16,
@@ -440,7 +440,7 @@ impl<'m> Playback<'m> {
     // -- levels, in frames --
 
     fn level(&self, queue: &Queue) -> u32 {
-        let bytes = (self.filled + queue.len()) as u64;
+        let bytes = (self.filled + queue.waiting()) as u64;
         let staged = (self.stage_to - self.stage_at) as u32 + self.silence;
         self.frames_of(bytes.saturating_sub(self.skip)) + staged
     }

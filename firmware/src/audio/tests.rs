@@ -201,7 +201,7 @@ fn the_format_changes_in_mid_stream() {
     let (mut played, mut rates) = (Vec::new(), Vec::new());
     let mut chunks = stream.chunks(CHUNK).zip(0..);
     loop {
-        while queue.len() < 4 * CHUNK
+        while queue.waiting() < 4 * CHUNK
             && let Some((chunk, number)) = chunks.next()
         {
             assert!(queue.push(number, chunk));
