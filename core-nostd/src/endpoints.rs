@@ -2,8 +2,9 @@
 //! the members of a splitter's team.
 //!
 //! Places are stable: an entry keeps its index until it is removed. Look-up is
-//! by hash chains that run through the entries themselves. A full table hands
-//! back what does not fit; it never evicts.
+//! by hash chains in a slice of their own, so small that it stays in a cache
+//! when the entries of a large team do not: only the entry that is sought is
+//! touched. A full table hands back what does not fit; it never evicts.
 
 use core::net::{IpAddr, SocketAddr};
 
@@ -12,17 +13,27 @@ const NIL: u16 = u16::MAX;
 
 /// One place of the table: maybe an endpoint and what is known about it.
 #[derive(Debug, Clone)]
-pub struct Entry<T> {
-    item: Option<(SocketAddr, T)>,
-    /// Next place of the same chain, or of the free list.
-    next: u16,
-    /// First place of the chain whose hash is this place's index.
-    chain: u16,
-}
+pub struct Entry<T>(Option<(SocketAddr, T)>);
 
 impl<T> Entry<T> {
     /// A place that nothing was ever put into.
-    pub const EMPTY: Entry<T> = Entry { item: None, next: NIL, chain: NIL };
+    pub const EMPTY: Entry<T> = Entry(None);
+}
+
+/// What leads to the places: as many as there are entries.
+#[derive(Debug, Clone, Copy)]
+pub struct Link {
+    /// First place of the chain whose hash is this link's index.
+    chain: u16,
+    /// Next place of this place's chain, or of the free list.
+    next: u16,
+    /// A part of the hash of this place's endpoint that its chain does not tell.
+    print: u16,
+}
+
+impl Link {
+    /// The link of a place that nothing was ever put into.
+    pub const EMPTY: Link = Link { chain: NIL, next: NIL, print: 0 };
 }
 
 /// What the table needs besides its entries.
@@ -32,34 +43,40 @@ pub(crate) struct EndpointsState {
     free: u16,
     /// Places from here on were never used since the last clear.
     fresh: u16,
+    /// Who spoke last.
+    last: u16,
 }
 
 impl EndpointsState {
     pub(crate) const fn new() -> EndpointsState {
-        EndpointsState { len: 0, free: NIL, fresh: 0 }
+        EndpointsState { len: 0, free: NIL, fresh: 0, last: NIL }
     }
 }
 
-/// The table: state and entries, borrowed.
+/// The table: state, links and entries, borrowed.
 #[derive(Debug)]
 pub(crate) struct Endpoints<'s, T> {
     state: &'s mut EndpointsState,
+    links: &'s mut [Link],
     entries: &'s mut [Entry<T>],
 }
 
 impl<'s, T> Endpoints<'s, T> {
-    /// A table over `entries`; those past 65,534 are never used.
+    /// A table over `entries` and as many `links`; those past 65,534 are never
+    /// used.
     pub(crate) fn new(
         state: &'s mut EndpointsState,
+        links: &'s mut [Link],
         entries: &'s mut [Entry<T>],
     ) -> Endpoints<'s, T> {
-        let capacity = entries.len().min(NIL as usize);
-        Endpoints { state, entries: &mut entries[..capacity] }
+        let capacity = entries.len().min(links.len()).min(NIL as usize);
+        Endpoints { state, links: &mut links[..capacity], entries: &mut entries[..capacity] }
     }
 
     /// Takes everything out.
     pub(crate) fn clear(&mut self) {
         *self.state = EndpointsState::new();
+        self.links.fill(Link::EMPTY);
         self.entries.fill_with(|| Entry::EMPTY);
     }
 
@@ -78,7 +95,7 @@ impl<'s, T> Endpoints<'s, T> {
         debug_assert!(self.find(endpoint).is_none(), "an endpoint has one entry");
         let place = if self.state.free != NIL {
             let place = self.state.free;
-            self.state.free = self.entries[place as usize].next;
+            self.state.free = self.links[place as usize].next;
             place
         } else if (self.state.fresh as usize) < self.capacity() {
             self.state.fresh += 1;
@@ -86,30 +103,30 @@ impl<'s, T> Endpoints<'s, T> {
         } else {
             return Err(value);
         };
-        let chain = self.chain_of(endpoint);
-        let head = core::mem::replace(&mut self.entries[chain].chain, place);
-        let entry = &mut self.entries[place as usize];
-        entry.item = Some((endpoint, value));
-        entry.next = head;
+        let (chain, print) = self.hash(endpoint);
+        let head = core::mem::replace(&mut self.links[chain].chain, place);
+        let link = &mut self.links[place as usize];
+        (link.next, link.print) = (head, print);
+        self.entries[place as usize] = Entry(Some((endpoint, value)));
         self.state.len += 1;
         Ok(place as usize)
     }
 
     /// Takes an entry out; its place is used again first.
     pub(crate) fn remove(&mut self, place: usize) -> Option<(SocketAddr, T)> {
-        let item = self.entries.get_mut(place)?.item.take()?;
-        let chain = self.chain_of(item.0);
-        let next = self.entries[place].next;
-        if self.entries[chain].chain as usize == place {
-            self.entries[chain].chain = next;
+        let item = self.entries.get_mut(place)?.0.take()?;
+        let (chain, _) = self.hash(item.0);
+        let next = self.links[place].next;
+        if self.links[chain].chain as usize == place {
+            self.links[chain].chain = next;
         } else {
-            let mut before = self.entries[chain].chain as usize;
-            while self.entries[before].next as usize != place {
-                before = self.entries[before].next as usize;
+            let mut before = self.links[chain].chain as usize;
+            while self.links[before].next as usize != place {
+                before = self.links[before].next as usize;
             }
-            self.entries[before].next = next;
+            self.links[before].next = next;
         }
-        self.entries[place].next = self.state.free;
+        self.links[place].next = self.state.free;
         self.state.free = place as u16;
         self.state.len -= 1;
         Some(item)
@@ -120,37 +137,54 @@ impl<'s, T> Endpoints<'s, T> {
         if self.entries.is_empty() {
             return None;
         }
-        let mut place = self.entries[self.chain_of(endpoint)].chain;
+        let (chain, print) = self.hash(endpoint);
+        let mut place = self.links[chain].chain;
         while place != NIL {
-            let entry = &self.entries[place as usize];
-            if entry.item.as_ref().is_some_and(|(there, _)| *there == endpoint) {
+            let link = &self.links[place as usize];
+            if link.print == print
+                && let Some((there, _)) = &self.entries[place as usize].0
+                && *there == endpoint
+            {
                 return Some(place as usize);
             }
-            place = entry.next;
+            place = link.next;
         }
         None
     }
 
+    /// As [`Endpoints::find`], for senders of datagrams: they come in turns, so
+    /// the one after the last is tried first.
+    pub(crate) fn find_sender(&mut self, endpoint: SocketAddr) -> Option<usize> {
+        let next = self.state.last.wrapping_add(1);
+        let place = match self.get(next.into()) {
+            Some((there, _)) if there == endpoint => usize::from(next),
+            _ => self.find(endpoint)?,
+        };
+        self.state.last = place as u16;
+        Some(place)
+    }
+
     /// The endpoint and value at a place.
     pub(crate) fn get(&self, place: usize) -> Option<(SocketAddr, &T)> {
-        let (endpoint, value) = self.entries.get(place)?.item.as_ref()?;
+        let (endpoint, value) = self.entries.get(place)?.0.as_ref()?;
         Some((*endpoint, value))
     }
 
     /// The value at a place, to change it.
     pub(crate) fn get_mut(&mut self, place: usize) -> Option<&mut T> {
-        Some(&mut self.entries.get_mut(place)?.item.as_mut()?.1)
+        Some(&mut self.entries.get_mut(place)?.0.as_mut()?.1)
     }
 
     /// All entries with their places, in table order.
     pub(crate) fn iter(&self) -> impl Iterator<Item = (usize, SocketAddr, &T)> {
         self.entries.iter().enumerate().filter_map(|(place, entry)| {
-            let (endpoint, value) = entry.item.as_ref()?;
+            let (endpoint, value) = entry.0.as_ref()?;
             Some((place, *endpoint, value))
         })
     }
 
-    fn chain_of(&self, endpoint: SocketAddr) -> usize {
+    /// The chain of an endpoint, and the rest of its hash.
+    fn hash(&self, endpoint: SocketAddr) -> (usize, u16) {
         let mut hash = u32::from(endpoint.port());
         let mut mix = |word: u32| hash = (hash.rotate_left(5) ^ word).wrapping_mul(0x9E37_79B1);
         match endpoint.ip() {
@@ -162,7 +196,7 @@ impl<'s, T> Endpoints<'s, T> {
             }
         }
         // Multiplication mixes upwards: the high half is the good one.
-        (hash >> 16) as usize % self.entries.len()
+        ((hash >> 16) as usize % self.entries.len(), hash as u16)
     }
 }
 
@@ -178,8 +212,8 @@ mod tests {
     #[test]
     fn keeps_places_hands_back_what_does_not_fit_and_reuses() {
         let mut state = EndpointsState::new();
-        let mut entries = [Entry::EMPTY; 8];
-        let mut table = Endpoints::new(&mut state, &mut entries);
+        let (mut links, mut entries) = ([Link::EMPTY; 8], [Entry::EMPTY; 8]);
+        let mut table = Endpoints::new(&mut state, &mut links, &mut entries);
         for n in 0..8 {
             assert_eq!(table.insert(endpoint(n), n), Ok(n as usize));
         }
@@ -201,8 +235,8 @@ mod tests {
     #[test]
     fn chains_survive_removal_in_any_order() {
         let mut state = EndpointsState::new();
-        let mut entries = [Entry::EMPTY; 4];
-        let mut table = Endpoints::new(&mut state, &mut entries);
+        let (mut links, mut entries) = ([Link::EMPTY; 4], [Entry::EMPTY; 4]);
+        let mut table = Endpoints::new(&mut state, &mut links, &mut entries);
         // More endpoints than chains, over and over: every order of removal.
         for round in 0..40 {
             for n in 0..4 {
@@ -220,7 +254,7 @@ mod tests {
     #[test]
     fn an_empty_table_is_full() {
         let mut state = EndpointsState::new();
-        let mut table = Endpoints::<u8>::new(&mut state, &mut []);
+        let mut table = Endpoints::<u8>::new(&mut state, &mut [], &mut []);
         assert_eq!(table.find(endpoint(0)), None);
         assert_eq!(table.insert(endpoint(0), 1), Err(1));
     }

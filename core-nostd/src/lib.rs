@@ -41,7 +41,7 @@ pub mod wire;
 pub use auth::{Key, Tag};
 pub use buffer::Slot;
 pub use chunk::ChunkNumber;
-pub use endpoints::Entry;
+pub use endpoints::{Entry, Link};
 pub use node::{Departure, Node, NodeId, Reject, RejectCounts, Role, Rules, TeamId, Transmit};
 pub use peer::{
     BufferView, JoinError, Lan, Neighbour, NeighbourView, Peer, PeerEvent, PeerMemory, PeerState,

@@ -1,8 +1,8 @@
 //! Memory for a node in plain arrays: put it into a `static`, or anywhere.
 
 use crate::{
-    Entry, History, Member, Neighbour, PeerMemory, PeerState, PendingEntry, Slot, SplitterConfig,
-    SplitterMemory, SplitterState,
+    Entry, History, Link, Member, Neighbour, PeerMemory, PeerState, PendingEntry, Slot,
+    SplitterConfig, SplitterMemory, SplitterState,
 };
 
 /// Bits in a word of a set: a team's capacity is a multiple of it.
@@ -22,6 +22,7 @@ const PENDING_PER_MEMBER: usize = 4;
 pub struct Storage<const TEAM: usize, const SLOTS: usize, const CHUNK: usize> {
     state: PeerState,
     neighbours: [Entry<Neighbour>; TEAM],
+    links: [Link; TEAM],
     // 32 rows of TEAM bits.
     sets: [u32; TEAM],
     pending: [[PendingEntry; PENDING_PER_MEMBER]; TEAM],
@@ -40,6 +41,7 @@ impl<const TEAM: usize, const SLOTS: usize, const CHUNK: usize> Storage<TEAM, SL
         Storage {
             state: PeerState::new(),
             neighbours: [const { Entry::EMPTY }; TEAM],
+            links: [Link::EMPTY; TEAM],
             sets: [0; TEAM],
             pending: [[PendingEntry::EMPTY; PENDING_PER_MEMBER]; TEAM],
             slots: [Slot::EMPTY; SLOTS],
@@ -53,6 +55,7 @@ impl<const TEAM: usize, const SLOTS: usize, const CHUNK: usize> Storage<TEAM, SL
         PeerMemory {
             state: &mut self.state,
             neighbours: &mut self.neighbours,
+            links: &mut self.links,
             sets: &mut self.sets,
             pending: self.pending.as_flattened_mut(),
             slots: &mut self.slots,
@@ -79,6 +82,7 @@ impl<const TEAM: usize, const SLOTS: usize, const CHUNK: usize> Default
 pub struct SplitterStorage<const TEAM: usize, const HISTORY: usize, const CHUNK: usize> {
     state: SplitterState,
     members: [Entry<Member>; TEAM],
+    links: [Link; TEAM],
     order: [u16; TEAM],
     history: [History; HISTORY],
     payload: [u8; CHUNK],
@@ -92,6 +96,7 @@ impl<const TEAM: usize, const HISTORY: usize, const CHUNK: usize>
         SplitterStorage {
             state: SplitterState::new(config),
             members: [const { Entry::EMPTY }; TEAM],
+            links: [Link::EMPTY; TEAM],
             order: [0; TEAM],
             history: [History::EMPTY; HISTORY],
             payload: [0; CHUNK],
@@ -103,6 +108,7 @@ impl<const TEAM: usize, const HISTORY: usize, const CHUNK: usize>
         SplitterMemory {
             state: &mut self.state,
             members: &mut self.members,
+            links: &mut self.links,
             order: &mut self.order,
             history: &mut self.history,
             payload: &mut self.payload,

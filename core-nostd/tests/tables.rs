@@ -7,8 +7,9 @@ use std::time::Duration;
 
 use p2psp_core::wire::{self, MAX_DATAGRAM_BYTES, Message, Refusal};
 use p2psp_core::{
-    Admission, Departure, Entry, FIRST_RELAY_SET, Key, Node, NodeId, Peer, PeerEvent, PeerMemory,
-    PeerState, PendingEntry, PushError, Reject, Role, Rules, Slot, SplitterConfig, SplitterEvent,
+    Admission, Departure, Entry, FIRST_RELAY_SET, Key, Link, Node, NodeId, Peer, PeerEvent,
+    PeerMemory, PeerState, PendingEntry, PushError, Reject, Role, Rules, Slot, SplitterConfig,
+    SplitterEvent,
 };
 use team::{CHUNK, TEAM, Team, config, endpoint, payload};
 
@@ -210,6 +211,7 @@ fn a_joiner_meets_one_that_is_just_coming_back() {
 struct Tight {
     state: PeerState,
     neighbours: Vec<Entry<p2psp_core::Neighbour>>,
+    links: Vec<Link>,
     sets: Vec<u32>,
     pending: Vec<PendingEntry>,
     slots: Vec<Slot>,
@@ -222,6 +224,7 @@ impl Tight {
         Tight {
             state: PeerState::new(),
             neighbours: vec![Entry::EMPTY; members],
+            links: vec![Link::EMPTY; members],
             sets: vec![0; FIRST_RELAY_SET * members.div_ceil(32)],
             pending: vec![PendingEntry::EMPTY; pending],
             slots: vec![Slot::EMPTY; 32],
@@ -234,6 +237,7 @@ impl Tight {
         Peer::new(PeerMemory {
             state: &mut self.state,
             neighbours: &mut self.neighbours,
+            links: &mut self.links,
             sets: &mut self.sets,
             pending: &mut self.pending,
             slots: &mut self.slots,

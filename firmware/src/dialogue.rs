@@ -6,9 +6,7 @@
 
 use core::net::SocketAddr;
 
-use p2psp_core::wire::{
-    self, FRAME_LENGTH_BYTES, MAX_FRAME_BYTES, Message, Refusal, Welcome,
-};
+use p2psp_core::wire::{self, FRAME_LENGTH_BYTES, MAX_FRAME_BYTES, Message, Refusal, Welcome};
 use p2psp_core::{Instant, JoinError, Lan, Peer, Reject, Role, Rules, TeamId};
 
 use crate::stream::{Content, Stream};
@@ -147,7 +145,8 @@ impl<'f> Dialogue<'f> {
         match (envelope.message, &mut self.begun) {
             (Message::Refused(refusal), _) => Err(Failure::Refused(refusal)),
             (Message::Welcome(welcome), None) => {
-                peer.join(now, self.splitter, envelope.team, &welcome).map_err(Failure::TooLarge)?;
+                peer.join(now, self.splitter, envelope.team, &welcome)
+                    .map_err(Failure::TooLarge)?;
                 if let Some(lan) = self.lan {
                     peer.use_lan(lan).map_err(Failure::TooLarge)?;
                 }
@@ -248,7 +247,11 @@ mod tests {
         ]
     }
 
-    fn join(memory: &mut Memory, bytes: &[u8], at_a_time: usize) -> Result<Option<Stream>, Failure> {
+    fn join(
+        memory: &mut Memory,
+        bytes: &[u8],
+        at_a_time: usize,
+    ) -> Result<Option<Stream>, Failure> {
         let mut peer = Peer::new(memory.memory());
         let mut frame = [0; FRAME_BUFFER_BYTES];
         let mut dialogue = Dialogue::new(splitter(), None, &mut frame);
@@ -344,8 +347,7 @@ mod tests {
             let dialogue = Dialogue::new(splitter(), lan, &mut frame);
             let len = dialogue.request(65_535, &mut request);
             let (frame, rest) = wire::deframe(&request[..len]).expect("legal").expect("whole");
-            let expected =
-                Message::Join { port: 65_535, role: Role::Peer, rules, password: &[] };
+            let expected = Message::Join { port: 65_535, role: Role::Peer, rules, password: &[] };
             assert_eq!(wire::decode(frame).map(|envelope| envelope.message), Ok(expected));
             assert_eq!(rest, b"");
         }

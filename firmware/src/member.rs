@@ -24,8 +24,11 @@ const DIALOGUE_TIME: Duration = Duration::from_secs(4);
 /// First and longest pause before joining again.
 const REJOIN_PAUSES: (Duration, Duration) = (Duration::from_millis(250), Duration::from_secs(2));
 /// A datagram that can't be sent for so long, since nobody answers for its
-/// address, is given up with what is queued behind it.
-const SEND_PATIENCE: Duration = Duration::from_millis(250);
+/// address, is given up with what is queued behind it. The network stack asks
+/// for one address a second at most.
+const SEND_PATIENCE: Duration = Duration::from_millis(1250);
+/// How long the end of a connection may take.
+const ABORT_TIME: Duration = Duration::from_millis(250);
 /// How soon to look again whether the sound has room for the next chunk.
 const HAND_OVER_PAUSE: Duration = Duration::from_millis(10);
 /// How long the sound of a stream that has ended may go on.
@@ -62,7 +65,7 @@ pub struct Buffers<const RX: usize, const TX: usize> {
 }
 
 /// Datagrams that can wait in a socket.
-const DATAGRAMS: usize = 8;
+const DATAGRAMS: usize = 16;
 /// For a datagram on its way out, or the frame of a join dialogue.
 type Scratch = [u8; FRAME_BUFFER_BYTES];
 
@@ -122,9 +125,11 @@ pub async fn run(
     leave: &Leave,
 ) {
     let BufferSlices { team, group, tx, tcp_rx, tcp_tx, scratch } = buffers;
-    let (mut rx_meta, mut tx_meta) = ([PacketMetadata::EMPTY; DATAGRAMS], [PacketMetadata::EMPTY; DATAGRAMS]);
+    let (mut rx_meta, mut tx_meta) =
+        ([PacketMetadata::EMPTY; DATAGRAMS], [PacketMetadata::EMPTY; DATAGRAMS]);
     // Nothing is sent from the group's port.
-    let (mut group_meta, mut no_meta) = ([PacketMetadata::EMPTY; DATAGRAMS], [PacketMetadata::EMPTY; 0]);
+    let (mut group_meta, mut no_meta) =
+        ([PacketMetadata::EMPTY; DATAGRAMS], [PacketMetadata::EMPTY; 0]);
     let mut member = Member {
         stack,
         settings,
@@ -248,7 +253,7 @@ impl Member<'_> {
         let result = with_timeout(DIALOGUE_TIME, talk).await.unwrap_or(Err(Failure::BrokenOff));
         // The splitter has said all it had to say: no need to wait for it.
         connection.abort();
-        let _ = with_timeout(SEND_PATIENCE, connection.flush()).await;
+        let _ = with_timeout(ABORT_TIME, connection.flush()).await;
         result
     }
 
@@ -379,13 +384,10 @@ impl Member<'_> {
             deadline.min(outgoing.since + SEND_PATIENCE + Duration::from_millis(1))
         });
         let received = select(self.socket.wait_recv_ready(), self.group.wait_recv_ready());
-        select4(
-            async { drop(received.await) },
-            send,
-            Timer::at(patience),
-            self.leave.wait(),
-        )
-        .await
+        let received = async {
+            received.await;
+        };
+        select4(received, send, Timer::at(patience), self.leave.wait()).await
     }
 
     /// Takes what has come from the team and from the group.

@@ -2,7 +2,7 @@
 //! it takes no flash.
 
 use p2psp_core::{
-    Entry, FIRST_RELAY_SET, Neighbour, Peer, PeerMemory, PeerState, PendingEntry, Slot,
+    Entry, FIRST_RELAY_SET, Link, Neighbour, Peer, PeerMemory, PeerState, PendingEntry, Slot,
 };
 
 /// Members in a word of a set.
@@ -22,6 +22,7 @@ const PENDING_PER_MEMBER: usize = 4;
 pub struct Tables<const WORDS: usize, const SLOTS: usize> {
     state: PeerState,
     neighbours: [[Entry<Neighbour>; WORD_BITS]; WORDS],
+    links: [[Link; WORD_BITS]; WORDS],
     sets: [[u32; WORDS]; ROWS],
     pending: [[[PendingEntry; PENDING_PER_MEMBER]; WORD_BITS]; WORDS],
     slots: [Slot; SLOTS],
@@ -42,6 +43,7 @@ impl<const WORDS: usize, const SLOTS: usize> Tables<WORDS, SLOTS> {
         Tables {
             state: PeerState::new(),
             neighbours: [const { [const { Entry::EMPTY }; WORD_BITS] }; WORDS],
+            links: [[Link::EMPTY; WORD_BITS]; WORDS],
             sets: [[0; WORDS]; ROWS],
             pending: [[[PendingEntry::EMPTY; PENDING_PER_MEMBER]; WORD_BITS]; WORDS],
             slots: [Slot::EMPTY; SLOTS],
@@ -56,6 +58,7 @@ impl<const WORDS: usize, const SLOTS: usize> Tables<WORDS, SLOTS> {
         Peer::new(PeerMemory {
             state: &mut self.state,
             neighbours: self.neighbours.as_flattened_mut(),
+            links: self.links.as_flattened_mut(),
             sets: self.sets.as_flattened_mut(),
             pending: self.pending.as_flattened_mut().as_flattened_mut(),
             slots: &mut self.slots,

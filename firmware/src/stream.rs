@@ -39,13 +39,8 @@ pub enum Content {
 impl Stream {
     /// A stream whose header begins with `header` and is `header_bytes` long.
     pub fn new(content: Content, header: &[u8], header_bytes: u32, chunk_bytes: u16) -> Stream {
-        let mut stream = Stream {
-            content,
-            header_bytes,
-            chunk_bytes,
-            header: [0; KEPT_HEADER_BYTES],
-            kept: 0,
-        };
+        let mut stream =
+            Stream { content, header_bytes, chunk_bytes, header: [0; KEPT_HEADER_BYTES], kept: 0 };
         stream.append_header(header);
         stream
     }

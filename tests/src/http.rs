@@ -38,9 +38,18 @@ pub enum End {
 impl PlayerClient {
     /// Connects to `addr` and asks for `path`.
     pub fn get(addr: SocketAddr, path: &str) -> PlayerClient {
+        PlayerClient::request(addr, path, "")
+    }
+
+    /// A player of the peer at `addr` that asks for titles between the bytes.
+    pub fn with_titles(addr: SocketAddr) -> PlayerClient {
+        PlayerClient::request(addr, "/", "Icy-MetaData: 1\r\n")
+    }
+
+    fn request(addr: SocketAddr, path: &str, headers: &str) -> PlayerClient {
         let mut stream = TcpStream::connect_timeout(&addr, PATIENCE)
             .unwrap_or_else(|error| panic!("can't connect to {addr}: {error}"));
-        let request = format!("GET {path} HTTP/1.0\r\nHost: {addr}\r\n\r\n");
+        let request = format!("GET {path} HTTP/1.0\r\nHost: {addr}\r\n{headers}\r\n");
         stream.write_all(request.as_bytes()).expect("a request fits into the socket");
         let got = Arc::new(Mutex::new(Got::default()));
         let (reading, into) = (stream.try_clone().expect("a descriptor is left"), Arc::clone(&got));
@@ -146,4 +155,26 @@ fn read(mut stream: TcpStream, got: &Mutex<Got>) {
     // A server in good order waits for this.
     let _ = stream.shutdown(std::net::Shutdown::Both);
     got.lock().unwrap_or_else(PoisonError::into_inner).end = Some(end);
+}
+
+/// The stream and the titles in the body of an answer to one who asked for
+/// titles, which come after every `interval` bytes; a title with the number of
+/// bytes before it.
+pub fn without_titles(interval: usize, mut body: &[u8]) -> (Vec<u8>, Vec<(usize, String)>) {
+    let (mut stream, mut titles) = (Vec::new(), Vec::new());
+    while body.len() > interval {
+        stream.extend_from_slice(&body[..interval]);
+        let length = 16 * usize::from(body[interval]);
+        let after = &body[interval + 1..];
+        let Some(block) = after.get(..length) else { return (stream, titles) };
+        let text = String::from_utf8_lossy(block);
+        let text = text.trim_end_matches('\0');
+        if let Some(title) = text.strip_prefix("StreamTitle='") {
+            let title = title.strip_suffix("';").expect("a title ends");
+            titles.push((stream.len(), title.to_owned()));
+        }
+        body = &after[length..];
+    }
+    stream.extend_from_slice(body);
+    (stream, titles)
 }

@@ -13,10 +13,13 @@ use tempfile::TempDir;
 
 use crate::http::PlayerClient;
 use crate::media::Format;
+use crate::netns::Host;
 use crate::program::{Signal, send};
 use crate::wait::{PATIENCE, required, wait_until};
 
 /// Of those that feed mounts.
+/// Where one listens that has a host to itself.
+const HOST_PORT: u16 = 8000;
 const PASSWORD: &str = "for-tests-only";
 /// How often a port is tried that turns out to be taken.
 const START_ATTEMPTS: usize = 5;
@@ -55,7 +58,7 @@ impl Icecast {
     pub fn start() -> Icecast {
         let mut log = String::new();
         for _ in 0..START_ATTEMPTS {
-            let mut icecast = Icecast::launch();
+            let mut icecast = Icecast::launch(quiet_addr(), None);
             let ended = |child: &mut Child| !matches!(child.try_wait(), Ok(None));
             let mut up = false;
             let _ = wait_until(START_PATIENCE, || {
@@ -70,15 +73,27 @@ impl Icecast {
         panic!("icecast2 does not start: {log}");
     }
 
-    fn launch() -> Icecast {
+    /// Starts one on a host of a network of namespaces.
+    ///
+    /// # Panics
+    ///
+    /// If it is not installed.
+    pub fn start_on(host: &Host) -> Icecast {
+        Icecast::launch(SocketAddr::new(host.address, HOST_PORT), Some(host))
+    }
+
+    fn launch(addr: SocketAddr, host: Option<&Host>) -> Icecast {
         let folder = tempfile::tempdir().expect("a temporary folder");
         // It may give up its rights and has to write its logs nevertheless.
         let everyone = fs::Permissions::from_mode(0o777);
         fs::set_permissions(folder.path(), everyone).expect("our own folder");
-        let addr = quiet_addr();
         let config = folder.path().join("icecast.xml");
         fs::write(&config, config_xml(addr, folder.path())).expect("our own folder");
-        let child = required("icecast2", "icecast2")
+        let mut command = required("icecast2", "icecast2");
+        if let Some(host) = host {
+            command = host.command(command.get_program().to_str().expect("plain"));
+        }
+        let child = command
             .arg("-c")
             .arg(&config)
             .stdin(Stdio::null())
@@ -114,14 +129,36 @@ impl Icecast {
     /// Feeds `file` to `mount`, bit by bit as it is, at the pace of its media;
     /// waits until listeners get it. At its end the file begins again.
     pub fn mount_source(&self, mount: &str, format: Format, file: &Path) -> Feed {
-        let feed = Feed::start(self.addr, mount, format, file);
+        let feed = Feed::start(self.addr, mount, format, file, None);
         self.wait_mount(mount);
         feed
+    }
+
+    /// Like [`Icecast::mount_source`], on the host of the server; does not
+    /// wait.
+    pub fn mount_source_on(&self, host: &Host, mount: &str, format: Format, file: &Path) -> Feed {
+        Feed::start(self.addr, mount, format, file, Some(host))
     }
 
     /// A listener of a mount, without anything of ours between.
     pub fn listen(&self, mount: &str) -> PlayerClient {
         PlayerClient::get(self.addr, mount)
+    }
+
+    /// Gives what a mount plays a title, as source clients do; `song` as it
+    /// stands in an address.
+    pub fn set_title(&self, mount: &str, song: &str) {
+        let query = format!("/admin/metadata?mode=updinfo&mount={mount}&song={song}");
+        // "source" and the password, in base 64.
+        let request = format!(
+            "GET {query} HTTP/1.0\r\nAuthorization: Basic {}\r\n\r\n",
+            base64(format!("source:{PASSWORD}").as_bytes())
+        );
+        let mut stream = TcpStream::connect(self.addr).expect("it listens");
+        stream.write_all(request.as_bytes()).expect("a request fits");
+        let mut answer = String::new();
+        let _ = stream.take(MAX_ANSWER_BYTES).read_to_string(&mut answer);
+        assert!(answer.contains(" 200 "), "no title for {mount}: {answer}");
     }
 
     /// What it has to say.
@@ -149,8 +186,17 @@ impl Drop for Icecast {
 }
 
 impl Feed {
-    fn start(icecast: SocketAddr, mount: &str, format: Format, file: &Path) -> Feed {
+    fn start(
+        icecast: SocketAddr,
+        mount: &str,
+        format: Format,
+        file: &Path,
+        host: Option<&Host>,
+    ) -> Feed {
         let mut command = required("ffmpeg", "ffmpeg");
+        if let Some(host) = host {
+            command = host.command("ffmpeg");
+        }
         command.args(["-nostdin", "-v", "error", "-re", "-stream_loop", "-1", "-i"]);
         command.arg(file).args(["-map", "0", "-c", "copy"]);
         command.args(format.muxer()).args(["-content_type", format.content_type()]);
@@ -176,6 +222,20 @@ impl Drop for Feed {
         let _ = self.child.kill();
         let _ = self.child.wait();
     }
+}
+
+fn base64(bytes: &[u8]) -> String {
+    const DIGITS: &[u8; 64] = b"ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789+/";
+    let mut text = String::new();
+    for group in bytes.chunks(3) {
+        let bits = group.iter().fold(0, |bits, byte| bits << 8 | u32::from(*byte));
+        let bits = bits << (8 * (3 - group.len()));
+        for digit in 0..4 {
+            let value = bits >> (18 - 6 * digit) & 63;
+            text.push(if digit > group.len() { '=' } else { char::from(DIGITS[value as usize]) });
+        }
+    }
+    text
 }
 
 /// A loopback address whose port the kernel gives to nobody by itself, so that

@@ -132,11 +132,7 @@ fn a_clone_in_mid_run_goes_on_alike() {
         assert!(record(&mut lab) == record(&mut copy), "{name}: other steps");
         assert_eq!(lab.trace_hash(), copy.trace_hash(), "{name}");
         assert_eq!(lab.totals(), copy.totals(), "{name}");
-        for (one, other) in lab.members().to_vec().iter_mut().zip(copy.members().to_vec()) {
-            let mut other = other;
-            assert_eq!(one.stats(), other.stats(), "{name}: {}", one.name());
-            assert_eq!(one.seen(), other.seen(), "{name}: {}", one.name());
-        }
+        assert_eq!(lab.state_hash(), copy.state_hash(), "{name}");
     }
 }
 
@@ -165,9 +161,8 @@ fn in_a_full_mesh_a_chunk_costs_n_transmissions_and_is_at_most_n_minus_1_behind(
         assert_eq!(lab.totals().lost, 0, "B = N = {size} loses nothing");
         let behind = lab.members().iter().map(|member| member.seen().most_behind).max();
         assert_eq!(behind, Some(u32::from(size) - 1), "N = {size}");
-        for member in lab.members().to_vec() {
-            let mut member = member;
-            assert_eq!(member.stats().duplicates, 0, "N = {size}, {}", member.name());
+        for member in lab.members() {
+            assert_eq!(member.seen().duplicates, 0, "N = {size}, {}", member.name());
             assert!(member.seen().played >= 3 * u64::from(size), "N = {size}, {}", member.name());
         }
     }
@@ -213,8 +208,8 @@ fn by_ims_a_chunk_costs_two_transmissions_whatever_the_size_of_the_team() {
             assert_eq!(sent[&chunk], [(SPLITTER, origin), (origin, GROUP)], "N = {size}");
         }
         assert_eq!(lab.totals().lost, 0, "N = {size}");
-        for member in lab.members().to_vec() {
-            let mut member = member;
+        for mut member in lab.members().to_vec() {
+            let member = std::rc::Rc::make_mut(&mut member);
             assert_eq!(member.seen().stored, 6 * u64::from(size), "{}", member.name());
             assert_eq!(member.stats().rejects.total(), 0, "N = {size}, {}", member.name());
         }
@@ -312,7 +307,8 @@ fn a_sweep_draws_loss_against_buffer() {
     let output = command.args(args).output().expect("runs");
     let text = String::from_utf8(output.stdout).expect("UTF-8");
     let mut lines = text.lines();
-    let header = "buffer,seeds,loss_mean,loss_min,loss_max,worst_seed,latency_mean,transmissions";
+    let header =
+        "buffer,seeds,loss_mean,loss_sd,loss_min,loss_max,worst_seed,latency_mean,transmissions";
     assert_eq!(lines.next(), Some(header));
     let rows: Vec<Vec<f64>> = lines
         .map(|line| line.split(',').map(|cell| cell.parse().expect("a number")).collect())
@@ -321,7 +317,9 @@ fn a_sweep_draws_loss_against_buffer() {
     assert_eq!(rows.len(), at_most.len(), "{text}");
     for (row, (buffer, loss)) in rows.iter().zip(at_most) {
         assert!(row[0] == buffer && row[1] == 2.0 && row[2] <= loss, "{row:?}");
-        assert!(row[3] <= row[2] && row[2] <= row[4], "{row:?}");
+        assert!(row[4] <= row[2] && row[2] <= row[5], "{row:?}");
+        // Two runs: they lie as far apart as their spread says.
+        assert!((row[3] - (row[5] - row[4]) / 2f64.sqrt()).abs() < 1e-5, "{row:?}");
     }
     let means: Vec<f64> = rows.iter().map(|row| row[2]).collect();
     assert!(means[..4].windows(2).all(|two| two[0] > two[1]), "the smaller, the more: {text}");

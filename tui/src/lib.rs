@@ -6,4 +6,5 @@ pub mod net;
 pub mod observe;
 pub mod player;
 pub mod source;
+pub mod stations;
 pub mod ui;

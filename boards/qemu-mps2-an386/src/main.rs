@@ -38,6 +38,8 @@ use lan9118::Lan9118;
 const SLOTS: usize = if cfg!(feature = "large") { 768 } else { 48 };
 /// What waits before the DAC, in bytes.
 const QUEUE: usize = if cfg!(feature = "large") { 512 * 1024 } else { 8 * 1024 };
+/// What waits to be read, for the team and for the group each, in bytes.
+const RX: usize = if cfg!(feature = "large") { 32 * 1024 } else { 5 * 1024 };
 const SOUND: audio::Settings = audio::Settings {
     depth_ms: if cfg!(feature = "large") { 1000 } else { 500 },
     volume: FULL_VOLUME,
@@ -46,7 +48,7 @@ const SOUND: audio::Settings = audio::Settings {
 static TABLES: ConstStaticCell<Tables<1, SLOTS>> = ConstStaticCell::new(Tables::new());
 static PAYLOAD: ConstStaticCell<Payload<SLOTS, 1024>> = ConstStaticCell::new(Payload::new());
 static QUEUE_BYTES: ConstStaticCell<[u8; QUEUE]> = ConstStaticCell::new([0; QUEUE]);
-static BUFFERS: ConstStaticCell<Buffers<5120, 2560>> = ConstStaticCell::new(Buffers::new());
+static BUFFERS: ConstStaticCell<Buffers<RX, 2560>> = ConstStaticCell::new(Buffers::new());
 static RESOURCES: ConstStaticCell<StackResources<5>> = ConstStaticCell::new(StackResources::new());
 static DRIVER: ConstStaticCell<Lan9118> = ConstStaticCell::new(Lan9118::new());
 static SOUND_MEMORY: ConstStaticCell<audio::Memory> = ConstStaticCell::new(audio::Memory::new());

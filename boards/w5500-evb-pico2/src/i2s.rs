@@ -8,7 +8,9 @@ use embassy_rp::Peri;
 use embassy_rp::dma;
 use embassy_rp::peripherals::PIO0;
 use embassy_rp::pio::program::pio_asm;
-use embassy_rp::pio::{Common, Config, Direction, FifoJoin, PioPin, ShiftConfig, ShiftDirection, StateMachine};
+use embassy_rp::pio::{
+    Common, Config, Direction, FifoJoin, PioPin, ShiftConfig, ShiftDirection, StateMachine,
+};
 use embassy_sync::blocking_mutex::raw::CriticalSectionRawMutex;
 use embassy_sync::signal::Signal;
 use embassy_sync::zerocopy_channel::{Channel, Receiver, Sender};
@@ -113,10 +115,7 @@ pub fn new(
     machine.set_config(&config);
     machine.set_pin_dirs(Direction::Out, &[&data, &bit_clock, &word_clock]);
     let (sender, receiver) = blocks.split();
-    (
-        I2s { sys_hz, rate: 0, blocks: sender },
-        Feeder { sys_hz, machine, dma, blocks: receiver },
-    )
+    (I2s { sys_hz, rate: 0, blocks: sender }, Feeder { sys_hz, machine, dma, blocks: receiver })
 }
 
 impl Dac for I2s {

@@ -135,8 +135,8 @@ impl Peer<'_> {
     }
 
     /// The place of a neighbour that is in the table.
-    fn known(&self, from: SocketAddr, tag: Tag) -> Result<usize, Reject> {
-        let place = self.neighbours.find(from).ok_or(Reject::Stranger)?;
+    fn known(&mut self, from: SocketAddr, tag: Tag) -> Result<usize, Reject> {
+        let place = self.neighbours.find_sender(from).ok_or(Reject::Stranger)?;
         match self.neighbours.get(place) {
             Some((_, neighbour)) if self.is_neighbour(place) && neighbour.tag == tag => Ok(place),
             _ => Err(Reject::Forged),
@@ -205,7 +205,7 @@ impl Peer<'_> {
             self.core.event(PeerEvent::NeighbourJoined { id: Some(id) });
         }
         if answer {
-            self.sets.insert(sets::GREET, place);
+            self.greet(place);
         }
     }
 
@@ -336,7 +336,7 @@ impl Peer<'_> {
     /// every activity goes down by one (8.2).
     fn count_round(&mut self, now: Instant) {
         self.core.round_chunks += 1;
-        if (self.core.round_chunks as usize) <= self.served() {
+        if self.core.round_chunks <= self.core.served {
             return;
         }
         self.core.round_chunks = 0;

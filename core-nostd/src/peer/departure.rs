@@ -187,7 +187,7 @@ impl Peer<'_> {
         for place in MYSELF + 1..self.neighbours.capacity() {
             let Some(neighbour) = self.neighbours.get_mut(place) else { continue };
             if neighbour.heard.is_none() && neighbour.greetings > 0 {
-                self.sets.insert(sets::GREET, place);
+                self.greet(place);
                 self.core.ungreeted = true;
             }
         }
@@ -203,12 +203,15 @@ impl Peer<'_> {
             Phase::Member => {}
         }
         // A joiner greets the splitter last: from then on chunks come.
-        if let Some(place) = self.sets.first(sets::GREET) {
-            self.sets.remove(sets::GREET, place);
-            if let Some(neighbour) = self.neighbours.get_mut(place) {
-                neighbour.greetings = neighbour.greetings.saturating_sub(1);
+        if self.core.greets {
+            if let Some(place) = self.sets.first(sets::GREET) {
+                self.sets.remove(sets::GREET, place);
+                if let Some(neighbour) = self.neighbours.get_mut(place) {
+                    neighbour.greetings = neighbour.greetings.saturating_sub(1);
+                }
+                return Some(Plan::Hello(place as u16));
             }
-            return Some(Plan::Hello(place as u16));
+            self.core.greets = false;
         }
         if core::mem::take(&mut self.core.greet_splitter) {
             return Some(Plan::HelloSplitter);

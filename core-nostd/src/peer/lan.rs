@@ -47,7 +47,7 @@ pub struct Lan {
 }
 
 impl Lan {
-    /// The group of [S] (9.1).
+    /// The group of the rules (9.1).
     pub const DEFAULT_GROUP: SocketAddr =
         SocketAddr::new(IpAddr::V4(Ipv4Addr::new(224, 0, 0, 1)), 1234);
 
@@ -155,18 +155,16 @@ impl Peer<'_> {
         if served {
             self.serve(place);
         }
-        self.weigh_group();
+        self.note_served();
     }
 
     /// Takes a neighbour into `forward[self]`, by way of the group if it is in
     /// the subnet (9.1); tells whether it was not served before.
     pub(super) fn serve(&mut self, place: usize) -> bool {
-        if !self.neighbours.get(place).is_some_and(|(_, one)| one.reach.lan) {
-            return self.sets.insert(sets::FORWARD_SELF, place);
-        }
-        let new = self.sets.insert(sets::LAN, place);
+        let lan = self.neighbours.get(place).is_some_and(|(_, one)| one.reach.lan);
+        let new = self.sets.insert(if lan { sets::LAN } else { sets::FORWARD_SELF }, place);
         if new {
-            self.weigh_group();
+            self.note_served();
         }
         new
     }
@@ -185,13 +183,11 @@ impl Peer<'_> {
         }
     }
 
-    /// How many neighbours are served.
-    pub(super) fn served(&self) -> usize {
-        (0..self.sets.row_words()).map(|index| self.served_word(index).count_ones() as usize).sum()
-    }
-
-    /// The group is in `forward[self]` while it serves somebody (9.6).
-    pub(super) fn weigh_group(&mut self) {
+    /// Somebody is served, or not any more, or otherwise: counts them, and lets
+    /// the group be in `forward[self]` while it serves somebody (9.6).
+    pub(super) fn note_served(&mut self) {
+        let words = (0..self.sets.row_words()).map(|index| self.served_word(index));
+        self.core.served = words.map(u32::count_ones).sum();
         let Some(group) = self.group_place() else { return };
         let needed = (0..self.sets.row_words()).any(|index| {
             self.sets.word(sets::LAN, index) & !self.sets.word(sets::FORWARD_SELF, index) != 0
@@ -214,7 +210,8 @@ impl Peer<'_> {
             // My own: a host hears itself (9.5).
             return Ok(());
         }
-        let Some(place) = self.neighbours.find(from).filter(|place| self.is_neighbour(*place))
+        let Some(place) =
+            self.neighbours.find_sender(from).filter(|place| self.is_neighbour(*place))
         else {
             // One whose `[hello]` was lost, maybe.
             self.ask(now, from);
@@ -239,7 +236,7 @@ impl Peer<'_> {
             self.core.event(PeerEvent::MulticastBack { id });
         }
         if back {
-            self.sets.insert(sets::GREET, place);
+            self.greet(place);
         }
         self.heard(now, place);
         match chunk {
@@ -295,7 +292,7 @@ impl Peer<'_> {
         let lapsed = reach.lease == 1;
         reach.lease = reach.lease.saturating_sub(1);
         if reach.wants_unicast() {
-            self.sets.insert(sets::GREET, place);
+            self.greet(place);
         }
         if lapsed {
             self.apply_lease(place);
@@ -310,7 +307,7 @@ impl Peer<'_> {
         } else {
             self.sets.remove(sets::FORWARD_SELF, place);
         }
-        self.weigh_group();
+        self.note_served();
     }
 }
 

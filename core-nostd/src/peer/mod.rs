@@ -19,7 +19,7 @@ pub use state::{Neighbour, PeerEvent, PeerState, PeerStats, Phase};
 pub use view::{BufferView, NeighbourView};
 
 use crate::buffer::{Buffer, NOBODY, Turn};
-use crate::endpoints::{Endpoints, Entry};
+use crate::endpoints::{Endpoints, Entry, Link};
 use crate::node::{Node, Reject, TeamId, Transmit};
 use crate::pending::{Pending, PendingEntry, PendingList};
 use crate::sets::{self, FIRST_RELAY_SET, Sets};
@@ -43,6 +43,8 @@ pub struct PeerMemory<'s> {
     /// the group of a LAN if it plays by IMS (9). A full table
     /// takes in nobody new unless a neighbour is no longer heard (8.2).
     pub neighbours: &'s mut [Entry<Neighbour>],
+    /// As many as `neighbours`.
+    pub links: &'s mut [Link],
     /// Rows of `neighbours.len()` bits, rounded up to whole words. The first
     /// [`FIRST_RELAY_SET`] rows are always needed; each further one lets the
     /// peer forward the chunks of one more origin.
@@ -122,15 +124,16 @@ impl<'s> Peer<'s> {
     ///
     /// # Panics
     ///
-    /// If there are fewer than [`FIRST_RELAY_SET`] rows of sets: the memory
-    /// was laid out wrongly.
+    /// If there are fewer than [`FIRST_RELAY_SET`] rows of sets, or fewer links
+    /// than neighbours: the memory was laid out wrongly.
     pub fn new(memory: PeerMemory<'s>) -> Peer<'s> {
-        let PeerMemory { state, neighbours, sets, pending, slots, payload, spare } = memory;
+        let PeerMemory { state, neighbours, links, sets, pending, slots, payload, spare } = memory;
+        assert!(links.len() >= neighbours.len(), "links and neighbours differ");
         let sets = Sets::new(sets, neighbours.len());
         assert!(sets.rows() >= FIRST_RELAY_SET, "a peer needs {FIRST_RELAY_SET} rows of sets");
         Peer {
             core: &mut state.core,
-            neighbours: Endpoints::new(&mut state.neighbours, neighbours),
+            neighbours: Endpoints::new(&mut state.neighbours, links, neighbours),
             sets,
             pending: Pending::new(&mut state.pending, pending),
             buffer: Buffer::new(&mut state.buffer, slots, payload, spare),
@@ -191,7 +194,7 @@ impl<'s> Peer<'s> {
             .insert(member.endpoint, neighbour)
             .map_err(|_| JoinError::TableTooSmall)?;
         self.serve(place);
-        self.sets.insert(sets::GREET, place);
+        self.greet(place);
         self.core.ungreeted = true;
         Ok(())
     }
@@ -239,12 +242,18 @@ impl<'s> Peer<'s> {
         }
     }
 
+    /// A `[hello]` to this neighbour is due.
+    pub(super) fn greet(&mut self, place: usize) {
+        self.sets.insert(sets::GREET, place);
+        self.core.greets = true;
+    }
+
     /// Takes a neighbour out of every table (7.2).
     pub(super) fn remove(&mut self, place: usize) -> Option<NodeId> {
         debug_assert!(self.is_neighbour(place));
         self.forget_pending(place);
         self.sets.remove_everywhere(place);
-        self.weigh_group();
+        self.note_served();
         self.buffer.forget_origin(place as u16);
         if self.core.serving == Some(place as u16) {
             self.core.serving = None;
@@ -273,7 +282,7 @@ impl<'s> Peer<'s> {
         self.forget_pending(place);
         self.sets.remove(sets::FORWARD_SELF, place);
         self.sets.remove(sets::LAN, place);
-        self.weigh_group();
+        self.note_served();
         for row in FIRST_RELAY_SET..self.sets.rows() {
             self.sets.remove(row, place);
         }

@@ -266,6 +266,10 @@ pub(crate) struct PeerCore {
     pub(super) departing: Option<bool>,
     pub(super) greet_splitter: bool,
     pub(super) part_splitter: bool,
+    /// A `[hello]` to a neighbour may be due.
+    pub(super) greets: bool,
+    /// How many neighbours are served.
+    pub(super) served: u32,
     /// Chunks received that may each still serve one neighbour (5.5).
     pub(super) credits: u16,
     pub(super) serving: Option<u16>,
@@ -317,6 +321,8 @@ impl PeerCore {
             departing: None,
             greet_splitter: false,
             part_splitter: false,
+            greets: false,
+            served: 0,
             credits: 0,
             serving: None,
             last_served: MYSELF as u16,

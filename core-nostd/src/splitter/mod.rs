@@ -18,7 +18,7 @@ use state::{HELLO_SILENCE, Joining, Plan, SplitterCore, TICK};
 pub use view::MemberView;
 
 use crate::buffer::NOBODY;
-use crate::endpoints::{Endpoints, Entry};
+use crate::endpoints::{Endpoints, Entry, Link};
 use crate::node::{Departure, Node, NodeId, Reject, Role, Rules, Transmit};
 use crate::time::{Instant, earlier};
 use crate::wire::{self, Message, Refusal, Welcome};
@@ -32,6 +32,8 @@ pub struct SplitterMemory<'s> {
     pub state: &'s mut SplitterState,
     /// One for each member; the team can't be larger.
     pub members: &'s mut [Entry<Member>],
+    /// As many as `members`.
+    pub links: &'s mut [Link],
     /// As many as `members`: the join order.
     pub order: &'s mut [u16],
     /// The origins of the last chunks (2.3); more than `2B` plus the largest
@@ -60,15 +62,16 @@ impl<'s> Splitter<'s> {
     /// If a slice is shorter than the configuration needs: the memory was laid
     /// out wrongly.
     pub fn new(memory: SplitterMemory<'s>) -> Splitter<'s> {
-        let SplitterMemory { state, members, order, history, payload } = memory;
+        let SplitterMemory { state, members, links, order, history, payload } = memory;
         let config = &state.core.config;
         assert!(payload.len() >= usize::from(config.chunk_bytes), "a chunk does not fit");
         assert!(members.len() >= usize::from(config.max_team), "the team does not fit");
+        assert!(links.len() >= members.len(), "links and members differ");
         assert!(order.len() >= members.len(), "join order and members differ");
         assert!(history.len() > usize::from(config.max_team), "the history is too short");
         Splitter {
             core: &mut state.core,
-            members: Endpoints::new(&mut state.members, members),
+            members: Endpoints::new(&mut state.members, links, members),
             order,
             history,
             payload,

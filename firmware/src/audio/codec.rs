@@ -155,7 +155,8 @@ impl Mp3 {
             Some(frame) if self.synced => bytes.len() >= frame + 4,
             _ => bytes.len() >= SURE_BYTES,
         };
-        if !whole && !(all && bytes.len() > 4) {
+        let last = all && bytes.len() > 4;
+        if !(whole || last) {
             return Step::NEEDS_MORE;
         }
         let (consumed, decoded) = decoder.decode(bytes, stage.as_flattened_mut());
@@ -254,12 +255,8 @@ mod tests {
             .map(|b| [i16::from_le_bytes([b[0], b[1]]), i16::from_le_bytes([b[2], b[3]])])
             .collect();
         assert_eq!(decode(&mut blocks(1, 2, 4, 16), &bytes, 63, 5), stereo);
-        let mono: Vec<Frame> = bytes
-            .as_chunks::<2>()
-            .0
-            .iter()
-            .map(|b| [i16::from_le_bytes(*b); 2])
-            .collect();
+        let mono: Vec<Frame> =
+            bytes.as_chunks::<2>().0.iter().map(|b| [i16::from_le_bytes(*b); 2]).collect();
         assert_eq!(decode(&mut blocks(1, 1, 2, 16), &bytes, 63, 64), mono);
         let l16 = Layout { coding: Coding::Pcm16Be, rate: 8_000, channels: 1, block_bytes: 2 };
         assert_eq!(decode(&mut Blocks::new(l16), &[1, 2, 3, 4], 4, 9), [[0x102; 2], [0x304; 2]]);

@@ -112,7 +112,10 @@ pub fn parse_wav(bytes: &[u8]) -> Option<WavHeader> {
 
 fn parse_format(bytes: &[u8], len: usize) -> Option<Layout> {
     let u16_at = |at: usize| {
-        bytes.get(at..at + 2).filter(|_| at + 2 <= len).map(|two| u16::from_le_bytes([two[0], two[1]]))
+        bytes
+            .get(at..at + 2)
+            .filter(|_| at + 2 <= len)
+            .map(|two| u16::from_le_bytes([two[0], two[1]]))
     };
     let tag = match u16_at(0)? {
         TAG_EXTENSIBLE => u16_at(24)?,

@@ -287,7 +287,9 @@ impl<'m> Playback<'m> {
                 match self.advance(queue) {
                     Advance::Again if idle_steps < MAX_IDLE_STEPS => continue,
                     Advance::NewRate(rate) => {
-                        self.fading_in = FADE_IN_FRAMES;
+                        if self.last != [0; 2] {
+                            self.fading_in = FADE_IN_FRAMES;
+                        }
                         if frames.len() == BLOCK_FRAMES {
                             self.rate = rate;
                             continue;
@@ -350,7 +352,8 @@ impl<'m> Playback<'m> {
                 Some(_) => {}
             }
             let chunk_begins = front.offset.is_multiple_of(u64::from(self.chunk_bytes).max(1));
-            let may_change = chunk_begins && self.skip == 0 && matches!(self.codec, Codec::Blocks(_));
+            let may_change =
+                chunk_begins && self.skip == 0 && matches!(self.codec, Codec::Blocks(_));
             if may_change && self.filled >= MAX_UNIT_BYTES {
                 // What is of the old format comes first.
                 return None;
@@ -458,7 +461,7 @@ impl<'m> Playback<'m> {
     /// Whether enough waits to start with.
     fn is_deep_enough(&mut self, queue: &Queue) -> bool {
         // The rate of some streams is known when a frame has been decoded.
-        while self.codec.rate() == 0 && self.stage_at == self.stage_to {
+        while (self.codec.rate() == 0 || self.rate == 0) && self.stage_at == self.stage_to {
             match self.advance(queue) {
                 Advance::Again => {}
                 Advance::NewRate(rate) => self.rate = rate,
@@ -484,8 +487,8 @@ impl<'m> Playback<'m> {
         if self.fading_in > 0 {
             let gain = i32::from(FADE_IN_FRAMES - self.fading_in);
             self.fading_in -= 1;
-            self.last = frame
-                .map(|sample| (i32::from(sample) * gain / i32::from(FADE_IN_FRAMES)) as i16);
+            self.last =
+                frame.map(|sample| (i32::from(sample) * gain / i32::from(FADE_IN_FRAMES)) as i16);
         }
         self.last
     }

@@ -233,7 +233,8 @@ fn volume() {
     let stream = wav(&tune, 48_000);
     for volume in [0, 64, 256, 999] {
         let queue = queue(Content::Wav, &stream[..44]);
-        let mut playback = Playback::new(Box::leak(Box::default()), Settings { volume: 1, ..SETTINGS });
+        let mut playback =
+            Playback::new(Box::leak(Box::default()), Settings { volume: 1, ..SETTINGS });
         playback.set_volume(volume);
         let played = play(&mut playback, &queue, &stream, 0..stream.len() / CHUNK);
         let gain = i32::from(volume.min(256));
@@ -263,7 +264,8 @@ fn a_drifting_source_is_played_without_a_break() {
     let stream = wav(&frames, 48_000);
     for (chunks, dropped, repeated) in [(10_010, true, false), (9_990, false, true)] {
         let queue = queue(Content::Wav, &stream[..44]);
-        let mut playback = Playback::new(Box::leak(Box::default()), Settings { depth_ms: 40, ..SETTINGS });
+        let mut playback =
+            Playback::new(Box::leak(Box::default()), Settings { depth_ms: 40, ..SETTINGS });
         let mut block = [[0; 2]; BLOCK_FRAMES];
         let (mut number, mut due, mut played) = (0, 80_000, Vec::new());
         while number < stream.len() / CHUNK {

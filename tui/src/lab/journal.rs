@@ -4,8 +4,10 @@
 use p2psp_core::wire::Refusal;
 use p2psp_core::{ChunkNumber, Departure, Reject};
 
+use super::hand::Deed;
 use super::ledger::Broken;
 use super::link::Loss;
+use super::member::SPLITTER;
 use super::queue::Brief;
 
 /// What one step of a lab was. What came of it: [`Effect`].
@@ -82,8 +84,26 @@ pub enum EventKind {
         /// Its place in the scenario.
         partition: u16,
     },
+    /// Something was done by hand.
+    ByHand(Deed),
     /// The run is over.
     Ended(End),
+}
+
+impl EventKind {
+    /// The node that it happens to.
+    pub fn node(&self) -> u16 {
+        match *self {
+            EventKind::Asked { member, .. }
+            | EventKind::Entered { member }
+            | EventKind::Leaves { member }
+            | EventKind::Crashed { member }
+            | EventKind::Cheats { member } => member,
+            EventKind::Delivered { to, .. } => to,
+            EventKind::Timer { node } => node,
+            _ => SPLITTER,
+        }
+    }
 }
 
 /// What a receiver made of a datagram.
@@ -91,8 +111,10 @@ pub enum EventKind {
 pub enum Outcome {
     /// It took it in.
     Taken,
-    /// It is a chunk that was there already, or whose turn is over.
-    Useless,
+    /// It is a chunk that was there already (5.1).
+    Duplicate,
+    /// It is a chunk whose turn is over (5.1).
+    Late,
     /// It turned it away.
     Rejected(Reject),
     /// There is nobody any more.
@@ -134,6 +156,26 @@ pub enum Effect {
         brief: Brief,
         /// Why.
         loss: Loss,
+    },
+    /// A datagram was delayed by hand.
+    Delayed {
+        /// Its sender.
+        from: u16,
+        /// Its receiver.
+        to: u16,
+        /// What it says.
+        brief: Brief,
+        /// By how many microseconds.
+        by_us: u64,
+    },
+    /// A datagram was doubled by hand.
+    Duplicated {
+        /// Its sender.
+        from: u16,
+        /// Its receiver.
+        to: u16,
+        /// What it says.
+        brief: Brief,
     },
     /// A selfish member kept a chunk to itself.
     Kept {

@@ -88,6 +88,11 @@ impl Ledger {
         Ledger { next: None, begun: false, stored: vec![0; bits / 64].into(), far: None }
     }
 
+    /// How much memory its bits take.
+    pub(super) fn bytes(&self) -> usize {
+        size_of_val(&*self.stored)
+    }
+
     pub(super) fn store(&mut self, number: ChunkNumber) -> Result<(), Broken> {
         let next = *self.next.get_or_insert(number);
         let ahead = next.distance_to(number);

@@ -1,7 +1,8 @@
 //! What the virtual network does to a datagram: delay, loss, duplication,
 //! reordering, limited rate, partition.
 
-use std::collections::HashMap;
+use std::collections::{BTreeMap, HashMap};
+use std::fmt;
 
 use super::rng::Rng;
 
@@ -58,6 +59,8 @@ pub enum Loss {
     Congestion,
     /// The two are in different partitions.
     Partition,
+    /// Whoever plays with the lab wanted it.
+    ByHand,
 }
 
 /// What becomes of a datagram.
@@ -75,7 +78,7 @@ pub enum Fate {
 }
 
 /// All links between the nodes of a lab.
-#[derive(Debug, Clone)]
+#[derive(Clone)]
 pub struct Links {
     default: Link,
     own: HashMap<u32, Link>,
@@ -83,6 +86,18 @@ pub struct Links {
     /// For each partition that is in force, who is cut off.
     islands: Vec<(usize, Vec<bool>)>,
     ideal: bool,
+}
+
+impl fmt::Debug for Links {
+    /// Links in order: alike networks look alike.
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Links")
+            .field("default", &self.default)
+            .field("own", &self.own.iter().collect::<BTreeMap<_, _>>())
+            .field("states", &self.states.iter().collect::<BTreeMap<_, _>>())
+            .field("islands", &self.islands)
+            .finish_non_exhaustive()
+    }
 }
 
 /// What a link with a memory remembers.
@@ -171,6 +186,11 @@ impl Links {
     pub fn are_parted(&self, from: u16, to: u16) -> bool {
         let cut_off = |island: &[bool], node| island.get(usize::from(node)) == Some(&true);
         self.islands.iter().any(|(_, island)| cut_off(island, from) != cut_off(island, to))
+    }
+
+    /// Whether this partition is in force.
+    pub fn has_partition(&self, partition: usize) -> bool {
+        self.islands.iter().any(|(one, _)| *one == partition)
     }
 
     fn note(&mut self) {

@@ -2,8 +2,9 @@
 //! seen of it from outside.
 
 use p2psp_core::wire::Acquaintance;
-use p2psp_core::{Admission, NodeId, Peer, PeerStats};
+use p2psp_core::{Admission, ChunkNumber, NodeId, Peer, PeerStats};
 
+use super::arrivals::Arrivals;
 use super::ledger::Ledger;
 use crate::net::storage::PeerStorage;
 
@@ -34,6 +35,10 @@ pub struct Seen {
     pub played: u64,
     /// Chunks whose turn came before they did.
     pub lost: u64,
+    /// Chunks that came again (5.1).
+    pub duplicates: u64,
+    /// Chunks that came after their turn (5.1).
+    pub late: u64,
     /// Chunks it sent and that were not held back.
     pub sent: u64,
     /// How many positions behind the highest it had a chunk came at most.
@@ -57,7 +62,10 @@ pub struct Member {
     pub(super) timer_us: Option<u64>,
     pub(super) ledger: Ledger,
     pub(super) seen: Seen,
+    pub(super) arrivals: Arrivals,
     pub(super) earlier_stats: PeerStats,
+    /// The first chunk that it plays, once it does.
+    pub(super) begin: Option<ChunkNumber>,
     pub(super) joins: u32,
 }
 
@@ -79,7 +87,9 @@ impl Member {
             timer_us: None,
             ledger: Ledger::new(0),
             seen: Seen::default(),
+            arrivals: Arrivals::new(),
             earlier_stats: PeerStats::default(),
+            begin: None,
             joins: 0,
         }
     }
@@ -105,6 +115,11 @@ impl Member {
         &self.seen
     }
 
+    /// How long the last chunks took to it.
+    pub fn arrivals(&self) -> &Arrivals {
+        &self.arrivals
+    }
+
     /// The peer itself, if it has joined and not gone.
     pub fn peer(&mut self) -> Option<Peer<'_>> {
         self.storage.as_mut().map(PeerStorage::peer)
@@ -116,12 +131,19 @@ impl Member {
         self.peer().map_or(earlier, |peer| earlier.plus(peer.stats()))
     }
 
+    /// About how much memory it takes, in bytes.
+    pub(super) fn bytes(&self) -> usize {
+        let storage = self.storage.as_ref().map_or(0, PeerStorage::bytes);
+        size_of::<Member>() + storage + self.ledger.bytes()
+    }
+
     /// Its memory is no longer needed.
     pub(super) fn retire(&mut self, life: Life) {
         self.earlier_stats = self.stats();
         self.storage = None;
         self.invitation = None;
         self.timer_us = None;
+        self.begin = None;
         self.life = life;
     }
 }

@@ -14,7 +14,12 @@
 //! joined, over a perfect network.
 
 mod air;
+mod arrivals;
+pub mod explain;
+pub mod export;
+mod hand;
 mod journal;
+mod keyframes;
 mod lans;
 mod ledger;
 mod link;
@@ -23,16 +28,22 @@ mod plan;
 mod queue;
 pub mod report;
 mod rng;
+pub mod run;
 pub mod scenario;
 pub mod sim;
 mod step;
 pub mod sweep;
+pub mod tables;
+pub mod view;
 
+use std::rc::Rc;
 use std::sync::Arc;
 
 use p2psp_core::{ChunkNumber, Key, NodeId, Splitter, SplitterConfig, TeamId};
 
 use air::Air;
+pub use arrivals::{ARRIVALS, Arrivals};
+pub use hand::{Deed, Impossible, Script};
 use journal::Journal;
 pub use journal::{Effect, End, Event, EventKind, Outcome, Totals, Violation};
 pub use lans::{GROUP, MAX_LANS};
@@ -42,7 +53,7 @@ pub use member::{Life, Member, SPLITTER, Seen};
 pub use plan::Plan;
 pub use queue::{Action, Brief};
 use queue::{Agenda, Task};
-use rng::Rng;
+pub(crate) use rng::Rng;
 
 use crate::net::storage::SplitterStorage;
 
@@ -58,7 +69,8 @@ pub struct Lab {
     splitter: SplitterStorage,
     /// The splitter's deadline that stands in the agenda.
     splitter_timer_us: Option<u64>,
-    members: Vec<Member>,
+    /// Shared with the clones of this lab until they change.
+    members: Vec<Rc<Member>>,
     agenda: Agenda,
     air: Air,
     journal: Journal,
@@ -66,6 +78,7 @@ pub struct Lab {
     gathered: u16,
     cut: u32,
     ended: Option<End>,
+    script: Script,
     checks_tables: bool,
 }
 
@@ -90,13 +103,14 @@ impl Lab {
         let mut lab = Lab {
             splitter: SplitterStorage::new(config),
             splitter_timer_us: None,
-            members: members.map(Member::new).collect(),
+            members: members.map(|name| Rc::new(Member::new(name))).collect(),
             agenda,
             air: Air::new(&plan),
             journal: Journal::new(),
             gathered: 0,
             cut: 0,
             ended: None,
+            script: Script::default(),
             checks_tables: cfg!(debug_assertions),
             plan: Arc::new(plan),
         };
@@ -152,6 +166,11 @@ impl Lab {
         self.journal.violation.as_ref()
     }
 
+    /// How many chunks the splitter has cut.
+    pub fn chunks_cut(&self) -> u32 {
+        self.cut
+    }
+
     /// Sums over the run so far.
     pub fn totals(&self) -> &Totals {
         &self.journal.totals
@@ -163,6 +182,35 @@ impl Lab {
         self.journal.trace_hash()
     }
 
+    /// A hash of everything that matters from here on: two labs with the same
+    /// one are in the same state. It walks all tables: slow.
+    pub fn state_hash(&self) -> u64 {
+        struct Sink(std::hash::DefaultHasher);
+        impl std::fmt::Write for Sink {
+            fn write_str(&mut self, text: &str) -> std::fmt::Result {
+                std::hash::Hasher::write(&mut self.0, text.as_bytes());
+                Ok(())
+            }
+        }
+        let mut sink = Sink(std::hash::DefaultHasher::new());
+        let state = Lab { script: Script::default(), ..self.clone() };
+        let written = std::fmt::write(&mut sink, format_args!("{state:?}"));
+        debug_assert!(written.is_ok(), "the sink takes everything");
+        std::hash::Hasher::finish(&sink.0)
+    }
+
+    /// About how much memory this takes that is not shared with `other`, in
+    /// bytes.
+    pub(super) fn bytes_beside(&self, other: &Lab) -> usize {
+        let shared = |place: usize, member: &Rc<Member>| {
+            other.members.get(place).is_some_and(|one| Rc::ptr_eq(one, member))
+        };
+        let own = self.members.iter().enumerate().filter(|(place, one)| !shared(*place, one));
+        let members: usize = own.map(|(_, member)| member.bytes()).sum();
+        let rest = self.splitter.bytes() + self.air.packets.bytes() + 8 * self.members.len();
+        members + rest + size_of::<Lab>()
+    }
+
     /// The splitter.
     pub fn splitter(&mut self) -> Splitter<'_> {
         self.splitter.splitter()
@@ -170,13 +218,13 @@ impl Lab {
 
     /// All members that the scenario knows, in the order of their names; the
     /// index of the first is 1.
-    pub fn members(&self) -> &[Member] {
+    pub fn members(&self) -> &[Rc<Member>] {
         &self.members
     }
 
     /// The member with this index.
     pub fn member_mut(&mut self, node: u16) -> Option<&mut Member> {
-        self.members.get_mut(usize::from(node).checked_sub(1)?)
+        self.members.get_mut(usize::from(node).checked_sub(1)?).map(Rc::make_mut)
     }
 
     /// A node's name: `S`, `M0`, `P1` …; of [`GROUP`], `LAN`.

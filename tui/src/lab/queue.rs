@@ -96,11 +96,13 @@ impl Packets {
         self.free.push(slot);
     }
 
-    /// When the next one arrives.
-    pub(super) fn next_us(&self, now_us: u64) -> Option<u64> {
-        match self.now.is_empty() {
-            false => Some(now_us),
-            true => self.later.peek().map(|Reverse((at_us, ..))| *at_us),
+    /// When the next one arrives, and its place.
+    pub(super) fn next(&self, now_us: u64) -> Option<(u64, u32)> {
+        let later = self.later.peek().map(|Reverse((at_us, _, slot))| (*at_us, *slot));
+        match (self.now.front(), later) {
+            (Some(slot), None) => Some((now_us, *slot)),
+            (Some(slot), Some((at_us, _))) if at_us > now_us => Some((now_us, *slot)),
+            (_, later) => later,
         }
     }
 
@@ -114,6 +116,11 @@ impl Packets {
             return Some(slot);
         }
         self.now.pop_front()
+    }
+
+    /// About how much memory they take, in bytes.
+    pub(super) fn bytes(&self) -> usize {
+        self.slots.len() * size_of::<Packet>()
     }
 
     /// How many are under way.
@@ -176,6 +183,11 @@ impl Agenda {
         self.tasks.peek().map(|Reverse((at_us, ..))| *at_us)
     }
 
+    /// The next one, and when it is due.
+    pub(super) fn next(&self) -> Option<(u64, Task)> {
+        self.tasks.peek().map(|Reverse((at_us, .., task))| (*at_us, *task))
+    }
+
     pub(super) fn pop(&mut self) -> Option<Task> {
         self.tasks.pop().map(|Reverse((.., task))| task)
     }
@@ -196,7 +208,7 @@ mod tests {
         }
         let mut order = Vec::new();
         let mut now_us = 10;
-        while let Some(at_us) = packets.next_us(now_us) {
+        while let Some(at_us) = packets.next(now_us).map(|(at_us, _)| at_us) {
             now_us = at_us;
             let slot = packets.pop(now_us).expect("is due");
             order.push((now_us, slots.iter().position(|one| *one == slot).expect("ours")));
@@ -213,7 +225,7 @@ mod tests {
         assert_eq!(order[..4], [(10, 3), (10, 5), (13, 1), (13, 4)]);
         assert_eq!(order[4].0, 13);
         assert_eq!(order[5..], [(15, 0), (15, 2)]);
-        assert_eq!((packets.len(), packets.next_us(now_us)), (0, None));
+        assert_eq!((packets.len(), packets.next(now_us)), (0, None));
     }
 
     #[test]

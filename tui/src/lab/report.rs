@@ -4,7 +4,7 @@
 use std::fmt;
 use std::io::{self, Write};
 
-use p2psp_core::{ChunkNumber, PeerStats};
+use p2psp_core::ChunkNumber;
 use serde::{Serialize, Serializer};
 
 use super::{Brief, Effect, Lab, Name, SPLITTER};
@@ -84,17 +84,18 @@ pub struct Summary {
 
 impl Summary {
     /// The numbers of a lab that took `seconds`.
-    pub fn of(lab: &mut Lab, seconds: f64) -> Summary {
+    pub fn of(lab: &Lab, seconds: f64) -> Summary {
         let totals = *lab.totals();
         let (mut stored, mut delay_us, mut delay_max_us, mut most_behind) = (0, 0, 0, 0);
-        let mut stats = PeerStats::default();
-        for member in &mut lab.members {
+        let (mut duplicates, mut late) = (0, 0);
+        for member in &lab.members {
             let seen = member.seen;
             stored += seen.stored;
             delay_us += seen.delay_sum_us;
             delay_max_us = delay_max_us.max(seen.delay_max_us);
             most_behind = most_behind.max(seen.most_behind);
-            stats = stats.plus(&member.stats());
+            duplicates += seen.duplicates;
+            late += seen.late;
         }
         Summary {
             scenario: lab.plan().name.clone(),
@@ -103,8 +104,8 @@ impl Summary {
             chunks_played: totals.played,
             chunks_lost: totals.lost,
             loss_ratio: totals.loss_ratio(),
-            duplicates: stats.duplicates,
-            late: stats.late,
+            duplicates,
+            late,
             latency_mean: lab.chunk_times(delay_us) / (stored.max(1) as f64),
             latency_max: lab.chunk_times(delay_max_us),
             most_behind,
@@ -163,7 +164,7 @@ pub fn write_summary(lab: &Lab, summary: &Summary, out: &mut dyn Write) -> io::R
 /// # Errors
 ///
 /// Those of `out`.
-pub fn write_table(lab: &mut Lab, summary: &Summary, out: &mut dyn Write) -> io::Result<()> {
+pub fn write_table(lab: &Lab, summary: &Summary, out: &mut dyn Write) -> io::Result<()> {
     let plan = lab.plan().clone();
     writeln!(
         out,

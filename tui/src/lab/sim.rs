@@ -1,11 +1,19 @@
 //! `p2psp-tui sim`: plays a scenario to its end and reports.
 
 use std::io::{self, Write};
+use std::sync::Arc;
 
 use super::report::{self, Summary};
-use super::scenario::{self, Overrides, ScenarioError};
+use super::scenario::{self, Overrides, Recipe, ScenarioError};
 use super::sweep::{self, Sweep, SweepFailure};
 use super::{Lab, Plan};
+
+/// Takes how much of the work is done, 0 to 1; `None` before something is
+/// written.
+pub type Progress<'a> = &'a mut dyn FnMut(Option<f64>);
+
+/// Steps from one word on the progress to the next.
+const PROGRESS_STEPS: u64 = 1 << 15;
 
 /// What to play, and how to report.
 #[derive(Debug, Clone, Default)]
@@ -32,13 +40,12 @@ pub enum SimFailure {
 }
 
 impl SimOptions {
-    /// What is to be played.
-    ///
-    /// # Errors
-    ///
-    /// [`SimFailure::Usage`] with file and line.
-    pub fn plan(&self) -> Result<Plan, SimFailure> {
-        self.plan_with(&self.overrides).map_err(|error| SimFailure::Usage(error.to_string()))
+    /// What is to be played, and what is done by hand in it.
+    fn recipe(&self) -> Result<Recipe, ScenarioError> {
+        match &self.scenario {
+            Some(name) => scenario::open(name, &self.overrides),
+            None => scenario::read("mesh", "", &self.overrides),
+        }
     }
 
     fn plan_with(&self, overrides: &Overrides) -> Result<Plan, ScenarioError> {
@@ -59,12 +66,15 @@ pub fn run(
     options: &SimOptions,
     out: &mut dyn Write,
     elapsed: &dyn Fn() -> f64,
+    progress: Progress<'_>,
 ) -> Result<(), SimFailure> {
     if !options.sweeps.is_empty() {
-        return run_sweep(options, out);
+        return run_sweep(options, out, progress);
     }
-    let mut lab = Lab::new(options.plan()?);
-    match play(&mut lab, options.json, out, elapsed) {
+    let recipe = options.recipe().map_err(|error| SimFailure::Usage(error.to_string()))?;
+    let mut lab = Lab::new(recipe.plan);
+    lab.set_script(Arc::new(recipe.script));
+    match play(&mut lab, options.json, out, elapsed, progress) {
         Ok(()) => {}
         // Whoever read has read enough.
         Err(error) if error.kind() == io::ErrorKind::BrokenPipe => return Ok(()),
@@ -82,9 +92,13 @@ pub fn run(
     }
 }
 
-fn run_sweep(options: &SimOptions, out: &mut dyn Write) -> Result<(), SimFailure> {
+fn run_sweep(
+    options: &SimOptions,
+    out: &mut dyn Write,
+    progress: Progress<'_>,
+) -> Result<(), SimFailure> {
     let plan = |overrides: &Overrides| options.plan_with(overrides);
-    match sweep::run(&options.sweeps, options.seeds, &options.overrides, &plan, out) {
+    match sweep::run(&options.sweeps, options.seeds, &options.overrides, &plan, out, progress) {
         Ok(()) => Ok(()),
         Err(SweepFailure::Usage(reason)) => Err(SimFailure::Usage(reason)),
         Err(SweepFailure::Write(error)) if error.kind() == io::ErrorKind::BrokenPipe => Ok(()),
@@ -98,12 +112,17 @@ fn play(
     json: bool,
     out: &mut dyn Write,
     elapsed: &dyn Fn() -> f64,
+    progress: Progress<'_>,
 ) -> io::Result<()> {
     while lab.step().is_some() {
+        if lab.steps().is_multiple_of(PROGRESS_STEPS) {
+            progress(Some(f64::from(lab.chunks_cut()) / f64::from(lab.plan().chunks)));
+        }
         if json {
             report::write_effects(lab, out)?;
         }
     }
+    progress(None);
     let summary = Summary::of(lab, elapsed());
     match json {
         true => report::write_summary(lab, &summary, out)?,

@@ -1,6 +1,8 @@
 //! One step of a lab: what is next, what the node concerned makes of it, what
 //! it sends, says and plays because of it.
 
+use std::rc::Rc;
+
 use p2psp_core::wire::Acquaintance;
 use p2psp_core::{Departure, Node, Peer, PeerEvent, Phase, Playout, Rules, SplitterEvent};
 
@@ -14,6 +16,9 @@ use crate::net::storage::PeerStorage;
 
 /// How long one who was turned away waits before it asks again.
 const RETRY_US: u64 = 250_000;
+/// Chunks that may wait at a peer for each member of a large team: as on a
+/// board, so that a thousand peers can be kept more than once.
+const PENDING_PER_MEMBER: usize = 4;
 /// How often it asks in all.
 const MAX_JOINS: u32 = 100;
 
@@ -25,7 +30,11 @@ impl Lab {
         }
         self.journal.effects.clear();
         self.journal.steps += 1;
-        let mut kind = self.advance();
+        let mut kind = match self.deed_at(self.journal.steps) {
+            Some(deed) => self.do_by_hand(deed),
+            None => self.advance(),
+        };
+        self.forget_idle_timers();
         if self.journal.violation.is_some() {
             self.ended = Some(End::Violation);
         } else if self.plan.stop_after_lost.is_some_and(|lost| self.journal.totals.lost >= lost) {
@@ -47,9 +56,42 @@ impl Lab {
         self.settle_splitter();
     }
 
+    /// When the next step is to be done, unless something is done by hand
+    /// first; `None` if the run is over.
+    pub fn next_us(&self) -> Option<u64> {
+        if self.ended.is_some() {
+            return None;
+        }
+        let packet = self.air.packets.next(self.air.now_us).map(|(at_us, _)| at_us);
+        if !self.air.open && packet.is_none() && self.gathered < self.plan.initial {
+            return Some(self.air.now_us);
+        }
+        let next_us = packet.into_iter().chain(self.agenda.next_us()).min()?;
+        Some(
+            self.plan
+                .stop_at_us
+                .map_or(next_us, |stop_us| stop_us.max(self.air.now_us).min(next_us)),
+        )
+    }
+
+    /// Deadlines that were put off stand in the agenda twice; away with the
+    /// first ones, so that the next task is something that will happen.
+    fn forget_idle_timers(&mut self) {
+        while let Some((at_us, Task::Timer(node))) = self.agenda.next() {
+            let due_us = match node {
+                SPLITTER => self.splitter_timer_us,
+                _ => self.members[usize::from(node) - 1].timer_us,
+            };
+            if due_us.is_some_and(|due_us| due_us <= at_us) {
+                return;
+            }
+            self.agenda.pop();
+        }
+    }
+
     fn advance(&mut self) -> EventKind {
         loop {
-            let packet = self.air.packets.next_us(self.air.now_us);
+            let packet = self.air.packets.next(self.air.now_us).map(|(at_us, _)| at_us);
             if !self.air.open && packet.is_none() && self.gathered < self.plan.initial {
                 self.gathered += 1;
                 return self.join(self.gathered, 0);
@@ -99,7 +141,7 @@ impl Lab {
             self.settle_splitter();
             result.map_or_else(Outcome::Rejected, |()| Outcome::Taken)
         } else {
-            let member = &mut self.members[usize::from(to) - 1];
+            let member = Rc::make_mut(&mut self.members[usize::from(to) - 1]);
             let Some(storage) = &mut member.storage else {
                 self.air.packets.release(slot);
                 let outcome = Outcome::Unheard;
@@ -112,10 +154,15 @@ impl Lab {
                 });
             };
             let mut peer = storage.peer();
-            let (before, highest) = (*peer.stats(), peer.buffer().highest);
+            let stats = peer.stats();
+            let (received_before, late_before) = (stats.chunks_received, stats.late);
+            let (duplicates_before, highest) = (stats.duplicates, peer.buffer().highest);
             let result = peer.handle_datagram(now, from_endpoint, bytes);
-            let stored = peer.stats().chunks_received > before.chunks_received;
-            let received = stored || peer.stats().late > before.late;
+            let stats = peer.stats();
+            let stored = stats.chunks_received > received_before;
+            let late = stats.late > late_before;
+            member.seen.late += stats.late - late_before;
+            member.seen.duplicates += stats.duplicates - duplicates_before;
             self.air.packets.release(slot);
             if let (true, Brief::Chunk(number)) = (stored, brief) {
                 let seen = &mut member.seen;
@@ -126,14 +173,16 @@ impl Lab {
                 let delay_us = self.air.now_us.saturating_sub(cut_us);
                 seen.delay_sum_us += delay_us;
                 seen.delay_max_us = seen.delay_max_us.max(delay_us);
+                member.arrivals.note(number, delay_us);
                 let fine = member.ledger.store(number);
                 self.journal.check(self.air.now_us, to, fine);
                 self.journal.note(Effect::Stored { member: to, chunk: number });
             }
-            self.settle(to, received);
+            self.settle(to, stored || late);
             match (result, brief) {
                 (Err(reject), _) => Outcome::Rejected(reject),
-                (Ok(()), Brief::Chunk(_)) if !stored => Outcome::Useless,
+                (Ok(()), Brief::Chunk(_)) if late => Outcome::Late,
+                (Ok(()), Brief::Chunk(_)) if !stored => Outcome::Duplicate,
                 _ => Outcome::Taken,
             }
         };
@@ -168,7 +217,7 @@ impl Lab {
             }
             self.settle_splitter();
         } else {
-            let member = &mut self.members[usize::from(node) - 1];
+            let member = Rc::make_mut(&mut self.members[usize::from(node) - 1]);
             member.timer_us.take_if(|due_us| *due_us <= now_us)?;
             let mut peer = member.storage.as_mut().map(PeerStorage::peer)?;
             if peer.poll_timeout().is_some_and(|due| due <= now) {
@@ -181,7 +230,7 @@ impl Lab {
 
     // -- the scenario --
 
-    fn act(&mut self, action: Action) -> Option<EventKind> {
+    pub(super) fn act(&mut self, action: Action) -> Option<EventKind> {
         match action {
             Action::Join(member) => {
                 let life = self.member_mut(member)?.life;
@@ -220,10 +269,10 @@ impl Lab {
     }
 
     /// The splitter answers a joiner (3.1, 3.2); the answer takes its time.
-    fn join(&mut self, node: u16, delay_us: u64) -> EventKind {
+    pub(super) fn join(&mut self, node: u16, delay_us: u64) -> EventKind {
         let now = self.air.now();
         let role = self.plan.roles[usize::from(node) - 1];
-        let member = &mut self.members[usize::from(node) - 1];
+        let member = Rc::make_mut(&mut self.members[usize::from(node) - 1]);
         member.joins += 1;
         let mut refusal = None;
         let mut splitter = self.splitter.splitter();
@@ -262,10 +311,11 @@ impl Lab {
         let splitter = self.splitter.splitter();
         let welcome = splitter.welcome(&invitation.admission, 0, "", "");
         let span = 4 * (self.plan.buffer_chunks as usize + usize::from(self.plan.max_team));
-        let member = &mut self.members[usize::from(node) - 1];
+        let member = Rc::make_mut(&mut self.members[usize::from(node) - 1]);
         member.retire(Life::Present);
         member.ledger = Ledger::new(span);
-        let storage = member.storage.insert(PeerStorage::for_team(&welcome));
+        let storage =
+            member.storage.insert(PeerStorage::with_pending(&welcome, PENDING_PER_MEMBER));
         let mut peer = storage.peer();
         let lans = &self.air.lans;
         let mut joined = peer.join(now, lans.endpoint(SPLITTER), TEAM, &welcome);
@@ -287,13 +337,13 @@ impl Lab {
     /// chunk has just come, which lets it serve one neighbour (5.5).
     fn settle(&mut self, node: u16, received: bool) {
         let Lab { members, air, journal, .. } = self;
-        let member = &mut members[usize::from(node) - 1];
+        let member = Rc::make_mut(&mut members[usize::from(node) - 1]);
         let news = drain(member, air, journal, node, received);
         if self.checks_tables {
             let fine = self.check_pending(node);
             self.journal.check(self.air.now_us, node, fine);
         }
-        let member = &mut self.members[usize::from(node) - 1];
+        let member = Rc::make_mut(&mut self.members[usize::from(node) - 1]);
         match news {
             Some(News::Out) => member.retire(Life::Gone),
             Some(News::JoinAgain) if member.joins < MAX_JOINS => {
@@ -395,6 +445,7 @@ fn drain(
         while let Some(event) = peer.poll_event() {
             match event {
                 PeerEvent::Playing { first } => {
+                    member.begin = Some(first);
                     journal.note(Effect::Playing { member: node, first });
                 }
                 PeerEvent::Left { .. }

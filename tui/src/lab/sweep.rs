@@ -6,6 +6,7 @@ use std::io::{self, Write};
 
 use super::report::Summary;
 use super::scenario::{Overrides, ScenarioError};
+use super::sim::Progress;
 use super::{Lab, Plan};
 
 /// Most combinations of values.
@@ -105,7 +106,8 @@ impl From<io::Error> for SweepFailure {
 }
 
 /// Plays every combination with `seeds` seeds and writes a line of CSV for
-/// each: the values, then loss ratio (mean, least, most, seed of the worst),
+/// each: the values, then loss ratio (mean, standard deviation, least, most,
+/// seed of the worst),
 /// and mean latency in chunk times.
 ///
 /// # Errors
@@ -117,6 +119,7 @@ pub fn run(
     base: &Overrides,
     plan: &dyn Fn(&Overrides) -> Result<Plan, ScenarioError>,
     out: &mut dyn Write,
+    progress: Progress<'_>,
 ) -> Result<(), SweepFailure> {
     let points =
         sweeps.iter().try_fold(1_usize, |points, one| points.checked_mul(one.values.len()));
@@ -126,7 +129,10 @@ pub fn run(
     for sweep in sweeps {
         write!(out, "{},", sweep.key.name())?;
     }
-    writeln!(out, "seeds,loss_mean,loss_min,loss_max,worst_seed,latency_mean,transmissions")?;
+    writeln!(
+        out,
+        "seeds,loss_mean,loss_sd,loss_min,loss_max,worst_seed,latency_mean,transmissions"
+    )?;
     for point in 0..points.unwrap_or(0) {
         let values = values_at(sweeps, point);
         let mut overrides = *base;
@@ -134,13 +140,17 @@ pub fn run(
             set(&mut overrides, *key, *value);
         }
         set_buffer(&mut overrides, &values, plan)?;
+        let all = points.unwrap_or(1) as f64 * f64::from(seeds.max(1));
+        let before = point as f64 * f64::from(seeds);
+        let mut done = |runs: u32| progress(Some((before + f64::from(runs)) / all));
+        let line = measure(seeds, overrides, plan, &mut done)?;
+        progress(None);
         for (key, value) in &values {
             match (key, value) {
                 (Key::Buffer, _) => write!(out, "{},", overrides.buffer.unwrap_or(0))?,
                 (_, Value::Plain(value) | Value::Teams(value)) => write!(out, "{value},")?,
             }
         }
-        let line = measure(seeds, overrides, plan)?;
         writeln!(out, "{line}")?;
         out.flush()?;
     }
@@ -189,10 +199,12 @@ fn measure(
     seeds: u32,
     mut overrides: Overrides,
     plan: &dyn Fn(&Overrides) -> Result<Plan, ScenarioError>,
+    done: &mut dyn FnMut(u32),
 ) -> Result<String, SweepFailure> {
     let first = overrides.seed.unwrap_or(1);
-    let (mut sum, mut least, mut most, mut worst) = (0.0, f64::MAX, -1.0, first);
-    let (mut latency, mut transmissions) = (0.0, 0);
+    let (mut sum, mut squares) = (0.0, 0.0);
+    let (mut least, mut most, mut worst) = (f64::MAX, -1.0, first);
+    let (mut latency, mut transmissions, mut runs_done) = (0.0, 0, 0);
     for seed in (0..seeds).map(|n| first.wrapping_add(n.into())) {
         overrides.seed = Some(seed);
         let mut lab = Lab::new(plan(&overrides).map_err(|error| SweepFailure::Usage(error.0))?);
@@ -202,19 +214,25 @@ fn measure(
             let said = format!("seed {seed}, step {step}: {name} {}", violation.broken);
             return Err(SweepFailure::Broken(said));
         }
-        let summary = Summary::of(&mut lab, 0.0);
+        let summary = Summary::of(&lab, 0.0);
         sum += summary.loss_ratio;
+        squares += summary.loss_ratio * summary.loss_ratio;
         least = summary.loss_ratio.min(least);
         if summary.loss_ratio > most {
             (most, worst) = (summary.loss_ratio, seed);
         }
         latency += summary.latency_mean;
         transmissions += summary.transmissions;
+        runs_done += 1;
+        done(runs_done);
     }
     let runs = f64::from(seeds.max(1));
     let (mean, latency) = (sum / runs, latency / runs);
+    // Of a sample: one run has no spread.
+    let variance = (squares - sum * mean).max(0.0) / (runs - 1.0).max(1.0);
+    let spread = variance.sqrt();
     Ok(format!(
-        "{seeds},{mean:.6},{least:.6},{most:.6},{worst},{latency:.3},{}",
+        "{seeds},{mean:.6},{spread:.6},{least:.6},{most:.6},{worst},{latency:.3},{}",
         transmissions / u64::from(seeds.max(1))
     ))
 }

@@ -36,7 +36,7 @@ pub(super) struct Frame {
 
 impl Kind {
     /// Length of a frame header in bytes.
-    fn header_bytes(self) -> usize {
+    pub(super) fn header_bytes(self) -> usize {
         match self {
             Kind::Mpeg => mp3::HEADER_BYTES,
             Kind::Adts => adts::HEADER_BYTES,
@@ -166,7 +166,7 @@ impl Frames {
 }
 
 /// Length of the ID3v2 tag that `bytes` begins with, its header included.
-pub(super) fn id3_length(bytes: &[u8]) -> Option<u64> {
+pub fn id3_length(bytes: &[u8]) -> Option<u64> {
     let header = bytes.get(..10)?;
     let versioned = (2..=4).contains(&header[3]) && header[4] != 0xff;
     if &header[..3] != b"ID3" || !versioned || header[6..10].iter().any(|&b| b >= 0x80) {

@@ -9,6 +9,8 @@
 
 mod adts;
 mod clock;
+mod comments;
+mod cut;
 mod detect;
 mod flac;
 mod frames;
@@ -22,6 +24,10 @@ mod window;
 
 #[cfg(test)]
 mod tests;
+
+pub use comments::{chain_codec, title_in_header};
+pub use cut::Cutter;
+pub use frames::id3_length;
 
 use flac::Flac;
 use frames::Frames;

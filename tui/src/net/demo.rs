@@ -11,7 +11,7 @@ use tokio::time::timeout;
 
 use super::peer::{self, PeerError, PeerOptions, PlayerPort};
 use super::splitter::{self, SplitterError, SplitterOptions};
-use super::{Stop, Stopper};
+use super::{LanOptions, RulesChoice, Stop, Stopper};
 use crate::observe::{Event, Observer};
 
 /// How long the splitter may take to stop once its peers have left.
@@ -64,6 +64,7 @@ pub async fn run(
         let options = PeerOptions {
             splitter: addr,
             bind: SocketAddr::new(addr.ip(), 0),
+            lan: LanOptions { rules: RulesChoice::Dbs, ..LanOptions::default() },
             player: PlayerPort::Near(player),
             out: None,
             role: Role::Peer,

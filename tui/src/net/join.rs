@@ -9,6 +9,7 @@ use std::io;
 use std::net::SocketAddr;
 use std::time::Duration;
 
+use super::LanError;
 use p2psp_core::wire::{
     self, Acquaintance, FRAME_LENGTH_BYTES, MAX_FRAME_BYTES, MAX_HEADER_PART_BYTES, Message,
     Refusal, Welcome,
@@ -76,6 +77,8 @@ pub enum JoinFailure {
     Refused(SocketAddr, Refusal),
     /// Something answered that is no splitter of this version.
     NotASplitter(SocketAddr, Reject),
+    /// The peer can't play by the rules it was told.
+    Lan(LanError),
 }
 
 impl JoinFailure {
@@ -112,6 +115,7 @@ impl std::fmt::Display for JoinFailure {
                 f,
                 "{at} does not speak this version of P2PSP: check the port, or use the same release"
             ),
+            JoinFailure::Lan(error) => error.fmt(f),
             JoinFailure::NotASplitter(at, _) => {
                 write!(f, "{at} does not answer as a splitter should: check the port")
             }

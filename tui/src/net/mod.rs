@@ -8,6 +8,8 @@
 
 pub mod demo;
 mod join;
+mod joining;
+mod lan;
 pub mod peer;
 mod pump;
 mod socket;
@@ -20,6 +22,7 @@ use p2psp_core::Instant;
 use tokio::sync::watch;
 
 pub use join::{JoinFailure, Joined, join};
+pub use lan::{LanError, LanOptions, LanPlace, RulesChoice, is_near};
 pub use socket::{Outbox, TeamSocket};
 
 /// How often a node renews what a screen shows of it.

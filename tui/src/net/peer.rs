@@ -1,38 +1,45 @@
 //! A peer or monitor on real sockets: joins, gathers, forwards, plays to its
 //! players and, when its splitter is lost, joins again (PROTOCOL.md 3 to 8.1).
 
+use std::collections::VecDeque;
 use std::fmt;
 use std::io;
 use std::net::SocketAddr;
 use std::path::PathBuf;
 use std::time::Duration;
 
-use p2psp_core::{Departure, JoinError, Node, PeerEvent, PeerStats, Phase, Playout, Role, Rules};
+use p2psp_core::{
+    ChunkNumber, Departure, Instant, JoinError, Lan, Node, PeerEvent, PeerStats, Phase, Playout,
+    Role, TeamId, Title,
+};
 use tokio::net::TcpListener;
 use tokio::task::{JoinHandle, yield_now};
-use tokio::time::{MissedTickBehavior, interval, sleep, sleep_until, timeout};
+use tokio::time::{MissedTickBehavior, interval, sleep_until, timeout};
 
+use super::joining::{enter_lan, first_join, rejoin};
 use super::pump::drain_transmits;
 use super::socket::Outbox;
 use super::storage::PeerStorage;
-use super::{Clock, JoinFailure, Joined, SNAPSHOT_INTERVAL, Stop, TeamSocket, join};
+use super::{
+    Clock, JoinFailure, Joined, LanError, LanOptions, SNAPSHOT_INTERVAL, Stop, TeamSocket,
+};
 use crate::media::Format;
 use crate::observe::{
-    BufferFill, Event, Mode, NeighbourRow, NodeSnapshot, Observer, PeerSnapshot, PeerSummary, Rate,
-    StreamInfo,
+    BufferFill, ChangeLog, Event, Latency, Mode, Name, NeighbourRow, NodeSnapshot, Observer,
+    PeerSnapshot, PeerSummary, Rate, Ring, Sightings, StreamInfo, Tables, chunk_ms,
 };
 use crate::player::{self, Hub, Sink, SinkError, Stream};
 
-/// First and longest pause before joining again.
-const REJOIN_PAUSES: (Duration, Duration) = (Duration::from_millis(250), Duration::from_secs(5));
 /// Receive calls in a row before other things get their turn.
 const RECEIVE_ROUNDS: usize = 4;
 /// How long players may take to read what is left at the end.
 const PLAYERS_PATIENCE: Duration = Duration::from_secs(3);
 /// Ports tried for [`PlayerPort::Near`].
 const NEAR_PORTS: u16 = 100;
+/// Titles that wait for their chunk; one more pushes out the oldest.
+const MAX_TITLES: usize = 16;
 /// The name of a peer that has not joined yet.
-const UNNAMED: &str = "P?";
+pub(super) const UNNAMED: &str = "P?";
 /// Bounds of what is kept of the played stream, for players that lag and as a
 /// burst for those that come, in bytes.
 const RING_BYTES: (usize, usize) = (1 << 20, 64 << 20);
@@ -64,6 +71,8 @@ pub struct PeerOptions {
     pub splitter: SocketAddr,
     /// Address of the team socket.
     pub bind: SocketAddr,
+    /// How to play in the LAN.
+    pub lan: LanOptions,
     /// Where players are served.
     pub player: PlayerPort,
     /// Where the stream is written to besides.
@@ -81,6 +90,8 @@ pub enum PeerError {
     Socket(SocketAddr, io::Error),
     /// Its player port can't be had.
     Player(SocketAddr, io::Error),
+    /// It can't play by the rules it was told.
+    Lan(LanError),
     /// It could not join.
     Join(JoinFailure),
     /// The team does not fit into it.
@@ -101,6 +112,7 @@ impl fmt::Display for PeerError {
             PeerError::Player(at, error) => {
                 write!(f, "can't serve players at {at} ({error}): choose another --player")
             }
+            PeerError::Lan(error) => error.fmt(f),
             PeerError::Join(failure) => failure.fmt(f),
             PeerError::Team(error) => write!(f, "can't join: {error}"),
             PeerError::Output(error) => write!(f, "--out: {error}"),
@@ -123,7 +135,8 @@ pub async fn run(
     let mut socket =
         TeamSocket::bind(options.bind).map_err(|error| PeerError::Socket(options.bind, error))?;
     let listener = listen(options.player).await?;
-    let Some(mut joined) = first_join(&options, &socket, &mut stop).await? else {
+    enter_lan(&options, &mut socket, &observer)?;
+    let Some(mut joined) = first_join(&options, &mut socket, &mut stop).await? else {
         let nothing = summary(&PeerStats::default());
         observer.report(UNNAMED, &Event::PeerSummary(nothing));
         return Ok(nothing);
@@ -137,15 +150,19 @@ pub async fn run(
         player: listener.as_ref().and_then(|listener| listener.local_addr().ok()),
         name: joined.welcome.id.to_string(),
         place,
+        watch: Watch::new(observer.mode() == Mode::Screen),
         observer,
         hub: hub.clone(),
         heard,
         stream: StreamInfo::default(),
         storage: PeerStorage::for_team(&joined.welcome),
         splitter: options.splitter,
+        team: None,
+        titles: VecDeque::new(),
         former: PeerStats::default(),
-        rates: <[Rate; 2]>::default(),
+        rates: <[Rate; 3]>::default(),
         last_stats: None,
+        last_published: None,
     };
     let server = listener.map(|listener| tokio::spawn(player::serve(listener, hub.clone())));
     let mut sink = options.out.as_ref().map(|out| {
@@ -161,7 +178,7 @@ pub async fn run(
 
     let mut result = Ok(());
     loop {
-        let outcome = match life.enter(joined) {
+        let outcome = match life.enter(joined, socket.lan().copied()) {
             Ok(started) => life.membership(&mut socket, &mut stop, &mut sink, started).await,
             Err(error) => Err(PeerError::Team(error)),
         };
@@ -173,7 +190,7 @@ pub async fn run(
                 break;
             }
         }
-        match rejoin(&options, &socket, &mut stop, &life).await {
+        match rejoin(&options, &mut socket, &mut stop, |line| life.warn(line)).await {
             Some(again) => joined = again,
             None => break,
         }
@@ -199,75 +216,6 @@ async fn listen(player: PlayerPort) -> Result<Option<TcpListener>, PeerError> {
     }
 }
 
-async fn attempt(options: &PeerOptions, socket: &TeamSocket) -> Result<Joined, JoinFailure> {
-    let port = socket.local_addr().map_or(0, |addr| addr.port());
-    join(options.splitter, port, options.role, Rules::Dbs, &options.password).await
-}
-
-/// Joins for the first time: what can't be mended by waiting is an error.
-async fn first_join(
-    options: &PeerOptions,
-    socket: &TeamSocket,
-    stop: &mut Stop,
-) -> Result<Option<Joined>, PeerError> {
-    let mut pauses = Pauses::new();
-    loop {
-        let failure = tokio::select! {
-            () = stop.wait() => return Ok(None),
-            joined = attempt(options, socket) => match joined {
-                Ok(joined) => return Ok(Some(joined)),
-                Err(failure) => failure,
-            },
-        };
-        if !failure.is_passing() {
-            return Err(PeerError::Join(failure));
-        }
-        tokio::select! {
-            () = stop.wait() => return Ok(None),
-            () = sleep(pauses.next()) => {}
-        }
-    }
-}
-
-/// Joins again, for as long as it takes; `None` when told to stop.
-async fn rejoin(
-    options: &PeerOptions,
-    socket: &TeamSocket,
-    stop: &mut Stop,
-    life: &Life,
-) -> Option<Joined> {
-    let mut pauses = Pauses::new();
-    loop {
-        tokio::select! {
-            () = stop.wait() => return None,
-            () = sleep(pauses.next()) => {}
-        }
-        let failure = tokio::select! {
-            () = stop.wait() => return None,
-            joined = attempt(options, socket) => match joined {
-                Ok(joined) => return Some(joined),
-                Err(failure) => failure,
-            },
-        };
-        life.warn(format!("can't join again yet: {failure}"));
-    }
-}
-
-/// Pauses that grow from the first to the longest.
-struct Pauses(Duration);
-
-impl Pauses {
-    fn new() -> Pauses {
-        Pauses(REJOIN_PAUSES.0)
-    }
-
-    fn next(&mut self) -> Duration {
-        let pause = self.0;
-        self.0 = (pause * 2).min(REJOIN_PAUSES.1);
-        pause
-    }
-}
-
 /// How a membership ended.
 enum Outcome {
     /// For good.
@@ -284,32 +232,71 @@ struct Life {
     name: String,
     player: Option<SocketAddr>,
     splitter: SocketAddr,
+    team: Option<TeamId>,
     stream: StreamInfo,
     hub: Hub,
     /// Whether anybody can listen to what is played.
     heard: bool,
     storage: PeerStorage,
+    /// Titles of chunks that are yet to be played.
+    titles: VecDeque<Title>,
     /// What was counted in earlier memberships.
     former: PeerStats,
-    rates: [Rate; 2],
+    /// Of what is played, sent and received.
+    rates: [Rate; 3],
     last_stats: Option<std::time::Instant>,
+    last_published: Option<std::time::Instant>,
+    watch: Watch,
+}
+
+/// What is followed for snapshots only.
+struct Watch {
+    /// Chunks sent and received since the last one.
+    sightings: Sightings,
+    changes: ChangeLog,
+    joined: Instant,
+    /// The first chunk that is played in this membership.
+    begin: Option<ChunkNumber>,
+}
+
+impl Watch {
+    fn new(wanted: bool) -> Watch {
+        Watch {
+            sightings: Sightings::new(wanted),
+            changes: ChangeLog::default(),
+            joined: Instant::ZERO,
+            begin: None,
+        }
+    }
 }
 
 /// The stream of a membership, until its first chunk is played.
 type NotStarted = Option<Stream>;
 
 impl Life {
-    /// Enters a team.
-    fn enter(&mut self, joined: Joined) -> Result<NotStarted, JoinError> {
+    /// Enters a team, and plays by IMS in `lan`.
+    fn enter(&mut self, joined: Joined, lan: Option<Lan>) -> Result<NotStarted, JoinError> {
         self.former = self.stats();
         self.storage = PeerStorage::for_team(&joined.welcome);
         self.splitter = joined.splitter;
         self.name = joined.welcome.id.to_string();
-        self.stream =
-            StreamInfo { name: joined.name.clone(), content_type: joined.content_type.clone() };
+        self.stream = StreamInfo {
+            name: joined.name.clone(),
+            content_type: joined.content_type.clone(),
+            title: std::mem::take(&mut self.stream.title),
+        };
+        if self.team.replace(joined.team).is_some_and(|team| team != joined.team) {
+            self.stream.title.clear();
+        }
+        self.titles.clear();
         let now = self.clock.now();
+        self.watch.joined = now;
+        self.watch.begin = None;
         let mut peer = self.storage.peer();
         peer.join(now, joined.splitter, joined.team, &joined.welcome)?;
+        if let Some(lan) = lan {
+            peer.use_lan(lan)?;
+        }
         for member in &joined.members {
             peer.add_member(member)?;
         }
@@ -357,11 +344,12 @@ impl Life {
                     return Err(PeerError::Output(broken));
                 }
                 () = due => self.storage.peer().handle_timeout(self.clock.now()),
-                _ = ticker.tick() => self.publish(),
+                _ = ticker.tick() => self.publish_if_due(),
                 _ = socket.readable() => {
                     for round in 1..=RECEIVE_ROUNDS {
                         let now = self.clock.now();
                         let received = socket.receive(|from, datagram, outbox| {
+                            self.see_received(from, datagram);
                             // What is wrong with it has been counted.
                             let _ = self.storage.peer().handle_datagram(now, from, datagram);
                             self.after_input(outbox, &mut not_started, &mut events);
@@ -397,11 +385,26 @@ impl Life {
         events: &mut Vec<PeerEvent>,
     ) {
         let mut peer = self.storage.peer();
-        drain_transmits(&mut peer, outbox);
+        drain_transmits(&mut peer, outbox, &mut self.watch.sightings, &self.observer);
         self.play(not_started);
         let mut peer = self.storage.peer();
         while let Some(event) = peer.poll_event() {
-            events.push(event);
+            match event {
+                PeerEvent::Title { .. } => {
+                    if self.titles.len() == MAX_TITLES {
+                        self.titles.pop_front();
+                    }
+                    self.titles.extend(peer.title().cloned());
+                }
+                event => events.push(event),
+            }
+        }
+    }
+
+    fn see_received(&mut self, from: SocketAddr, datagram: &[u8]) {
+        if self.watch.sightings.wanted() {
+            let now = self.observer.elapsed();
+            self.watch.sightings.see(now, false, from, datagram);
         }
     }
 
@@ -411,12 +414,22 @@ impl Life {
         loop {
             match peer.next_chunk() {
                 Playout::NotYet => return,
-                Playout::Chunk { .. } if !self.heard => {}
                 Playout::Chunk { number, payload } => {
-                    if let Some(stream) = not_started.take() {
-                        self.hub.start(stream, u64::from(number.get()) * chunk_bytes);
+                    let title = due_title(&mut self.titles, number);
+                    if self.heard {
+                        if let Some(stream) = not_started.take() {
+                            self.hub.start(stream, u64::from(number.get()) * chunk_bytes);
+                        }
+                        if let Some(title) = &title {
+                            self.hub.entitle(title.text());
+                        }
+                        self.hub.write(payload);
                     }
-                    self.hub.write(payload);
+                    if let Some(title) = title.filter(|new| new.text() != self.stream.title) {
+                        self.stream.title = title.text().to_owned();
+                        let (title, chunk) = (self.stream.title.clone(), title.from().get());
+                        self.observer.report(&self.name, &Event::Title { title, chunk });
+                    }
                 }
                 Playout::Lost { number, chunks } => {
                     self.hub.gap(u64::from(chunks) * chunk_bytes);
@@ -427,7 +440,10 @@ impl Life {
         }
     }
 
-    fn outcome_of(&self, event: PeerEvent, told_to_stop: bool) -> Option<Outcome> {
+    fn outcome_of(&mut self, event: PeerEvent, told_to_stop: bool) -> Option<Outcome> {
+        if let PeerEvent::Playing { first } = event {
+            self.watch.begin = Some(first);
+        }
         let report = |event: Event| self.observer.report(&self.name, &event);
         let name = |id: Option<p2psp_core::NodeId>| id.map_or("?".into(), |id| id.to_string());
         match event {
@@ -441,11 +457,11 @@ impl Life {
             PeerEvent::MulticastSilent { id, endpoint } => {
                 report(Event::Multicast { state: "silent", peer: name(id), addr: Some(endpoint) })
             }
-            // The hub learns it with the first chunk that is played of it.
-            PeerEvent::Title { .. } => {}
             PeerEvent::MulticastBack { id } => {
                 report(Event::Multicast { state: "back", peer: name(id), addr: None });
             }
+            // Kept until its chunk is played.
+            PeerEvent::Title { .. } => {}
             PeerEvent::Playing { first } => report(Event::Playing { first: first.get() }),
             PeerEvent::Left { .. } => {
                 let reason = if told_to_stop { "goodbye" } else { "ended" };
@@ -500,35 +516,54 @@ impl Life {
         self.former.plus(self.storage.peer().stats())
     }
 
+    fn publish_if_due(&mut self) {
+        if self.observer.is_due(self.last_published, std::time::Instant::now()) {
+            self.publish();
+        }
+    }
+
     /// Renews the snapshot; each second, reports it.
     fn publish(&mut self) {
         let now = std::time::Instant::now();
-        let snapshot = NodeSnapshot::Peer(self.snapshot(now));
+        self.last_published = Some(now);
+        let snapshot = self.snapshot(now);
+        let seen = self.watch.sightings.take(snapshot.name, |endpoint| {
+            let mut rows = snapshot.neighbour_rows.iter();
+            match rows.find(|row| row.endpoint == endpoint) {
+                Some(row) => row.name,
+                None if endpoint == snapshot.splitter => Name::Splitter,
+                None => Name::at(endpoint, None),
+            }
+        });
+        let snapshot = NodeSnapshot::Peer(Box::new(snapshot));
         if self.last_stats.is_none_or(|last| now - last >= Duration::from_millis(950)) {
             self.last_stats = Some(now);
             self.observer.report(&self.name, &Event::Stats(Box::new(snapshot.clone())));
         }
-        self.observer.publish(self.place, snapshot);
+        self.observer.publish(self.place, snapshot, seen);
     }
 
     fn snapshot(&mut self, now: std::time::Instant) -> PeerSnapshot {
         let stats = self.stats();
         let hub = self.hub.stats();
+        let core_now = self.clock.now();
+        let t = self.observer.elapsed();
         let peer = self.storage.peer();
         let buffer = peer.buffer();
-        let rows: Vec<NeighbourRow> = peer
-            .neighbours()
-            .map(|neighbour| NeighbourRow {
-                name: neighbour.id.map(|id| id.to_string()),
-                endpoint: neighbour.endpoint,
-                received: neighbour.received,
-                sent: neighbour.sent,
-                served: neighbour.served,
-            })
-            .collect();
-        let chunk_bytes = u64::from(peer.chunk_bytes());
+        let rows: Vec<NeighbourRow> = peer.neighbours().map(|it| NeighbourRow::of(&it)).collect();
+        let chunk_bytes = peer.chunk_bytes();
+        let rate_in = self.rates[0].update(now, stats.bytes_played);
+        let received = stats.chunks_received * u64::from(chunk_bytes);
+        let stream_rate = self.rates[2].update(now, received);
+        let tables = Tables::of(&peer);
+        let screen = self.watch.sightings.wanted();
+        if screen {
+            self.watch.changes.update(t, &tables);
+        }
         PeerSnapshot {
-            name: self.name.clone(),
+            name: peer.id().into(),
+            endpoint: peer.endpoint(),
+            age_s: core_now.since(self.watch.joined).as_secs_f64(),
             state: match peer.phase() {
                 Phase::Outside => "outside",
                 Phase::Joining => "joining",
@@ -541,16 +576,19 @@ impl Life {
             players: hub.players,
             players_dropped: hub.dropped,
             stream: self.stream.clone(),
-            buffer: BufferFill {
-                buffer_chunks: buffer.chunks,
-                buffer_filled: buffer.filled,
-                next_chunk: buffer.cursor.map_or(0, |cursor| cursor.get()),
-            },
+            buffer: BufferFill::of(&buffer),
             counts: summary(&stats),
-            rate_in: self.rates[0].update(now, stats.bytes_played),
-            rate_out: self.rates[1].update(now, stats.chunks_sent * chunk_bytes),
+            loss_ratio: summary(&stats).loss_ratio(),
+            latency: Latency::of(&buffer, chunk_ms(chunk_bytes, stream_rate)),
+            chunk_bytes,
+            pending: tables.waiting(),
+            rate_in,
+            rate_out: self.rates[1].update(now, stats.chunks_sent * u64::from(chunk_bytes)),
             neighbours: rows.iter().filter(|row| row.served).count(),
             neighbour_rows: rows,
+            changes: self.watch.changes.changes(),
+            ring: if screen { Ring::of(&peer, self.watch.begin) } else { Ring::default() },
+            tables: if screen { tables } else { Tables::default() },
         }
     }
 }
@@ -566,6 +604,15 @@ fn summary(stats: &PeerStats) -> PeerSummary {
         chunks_sent: stats.chunks_sent,
         rejected: stats.rejects.total(),
     }
+}
+
+/// The title that begins with this chunk or began since the one before.
+fn due_title(titles: &mut VecDeque<Title>, chunk: ChunkNumber) -> Option<Title> {
+    let mut due = None;
+    while titles.front().is_some_and(|title| !chunk.is_before(title.from())) {
+        due = titles.pop_front();
+    }
+    due
 }
 
 /// Waits until the output fails; for ever if it does not.

@@ -2,16 +2,21 @@
 //!
 //! Datagrams to one destination leave in one system call (segmentation
 //! offload) and come in many at a time (receive offload, `recvmmsg`), where
-//! the kernel can do that; elsewhere one by one.
+//! the kernel can do that; elsewhere one by one. What a group is sent leaves
+//! from the same socket, since members are known by its address; a second one
+//! hears the group.
 
 use std::io::{self, IoSliceMut};
 use std::net::SocketAddr;
 use std::time::Duration;
 
+use p2psp_core::Lan;
 use p2psp_core::wire::MAX_DATAGRAM_BYTES;
 use quinn_udp::{RecvMeta, Transmit, UdpSocketState};
 use tokio::io::Interest;
 use tokio::net::UdpSocket;
+
+use super::lan::{self, LanError, LanPlace};
 
 /// Kernel buffer that the socket asks for, in bytes. The default of 208 KiB
 /// overflows in a burst long before the CPU is busy.
@@ -33,8 +38,17 @@ pub struct TeamSocket {
     state: UdpSocketState,
     receive: Vec<u8>,
     outbox: Outbox,
+    group: Option<Group>,
     /// Datagrams that the kernel did not take.
     pub unsent: u64,
+}
+
+/// The group of a LAN (PROTOCOL.md 9).
+#[derive(Debug)]
+struct Group {
+    place: LanPlace,
+    io: UdpSocket,
+    state: UdpSocketState,
 }
 
 impl TeamSocket {
@@ -46,21 +60,41 @@ impl TeamSocket {
     pub fn bind(addr: SocketAddr) -> io::Result<TeamSocket> {
         let socket = std::net::UdpSocket::bind(addr)?;
         socket.set_nonblocking(true)?;
-        let state = UdpSocketState::new((&socket).into())?;
-        // Beyond the system's limit only with privilege; within it always.
-        if rustix::net::sockopt::set_socket_recv_buffer_size_force(&socket, KERNEL_BUFFER_BYTES)
-            .is_err()
-        {
-            state.set_recv_buffer_size((&socket).into(), KERNEL_BUFFER_BYTES)?;
-        }
+        let state = state_of(&socket)?;
         state.set_send_buffer_size((&socket).into(), KERNEL_BUFFER_BYTES)?;
         Ok(TeamSocket {
             outbox: Outbox { batches: Vec::new(), used: 0, segments: state.max_gso_segments() },
             io: UdpSocket::from_std(socket)?,
             state,
             receive: vec![0; RECEIVE_BUFFERS * RECEIVE_BUFFER_BYTES],
+            group: None,
             unsent: 0,
         })
+    }
+
+    /// Hears the group of a LAN from now on, and can send to it.
+    ///
+    /// # Errors
+    ///
+    /// [`LanError::Socket`]
+    pub fn join_group(&mut self, place: LanPlace) -> Result<(), LanError> {
+        let socket = lan::listen(&place)?;
+        let fail = |error| LanError::Socket(place.lan.group, error);
+        lan::prepare_sender(&socket2::SockRef::from(&self.io), &place).map_err(fail)?;
+        let state = state_of(&socket).map_err(fail)?;
+        let io = UdpSocket::from_std(socket).map_err(fail)?;
+        self.group = Some(Group { place, io, state });
+        Ok(())
+    }
+
+    /// Does not hear the group any more.
+    pub fn leave_group(&mut self) {
+        self.group = None;
+    }
+
+    /// The LAN whose group it hears.
+    pub fn lan(&self) -> Option<&Lan> {
+        self.group.as_ref().map(|group| &group.place.lan)
     }
 
     /// The address it is bound to.
@@ -78,28 +112,22 @@ impl TeamSocket {
     ///
     /// The runtime's, when it shuts down.
     pub async fn readable(&self) -> io::Result<()> {
-        self.io.readable().await
+        match &self.group {
+            None => self.io.readable().await,
+            Some(group) => tokio::select! {
+                ready = self.io.readable() => ready,
+                ready = group.io.readable() => ready,
+            },
+        }
     }
 
     /// Receives one batch without waiting and hands each datagram to `each`,
     /// together with the outbox for what it causes. Tells how many came.
     pub fn receive(&mut self, mut each: impl FnMut(SocketAddr, &[u8], &mut Outbox)) -> usize {
-        let mut metas = [RecvMeta::default(); RECEIVE_BUFFERS];
-        let mut buffers = self.receive.chunks_exact_mut(RECEIVE_BUFFER_BYTES);
-        let mut slices: [IoSliceMut<'_>; RECEIVE_BUFFERS] =
-            std::array::from_fn(|_| IoSliceMut::new(buffers.next().unwrap_or_default()));
-        let (io, state) = (&self.io, &self.state);
-        let received = io
-            .try_io(Interest::READABLE, || state.recv(io.into(), &mut slices, &mut metas))
-            // Errors of earlier sends (a peer that is gone) come up here: the
-            // protocol deals with silence, so they say nothing new.
-            .unwrap_or(0);
-        let mut datagrams = 0;
-        for (meta, slice) in metas.iter().zip(&slices).take(received) {
-            for datagram in slice[..meta.len].chunks(meta.stride.max(1)) {
-                each(unmapped(meta.addr), datagram, &mut self.outbox);
-                datagrams += 1;
-            }
+        let TeamSocket { io, state, receive, outbox, group, .. } = self;
+        let mut datagrams = receive_from(io, state, receive, outbox, &mut each);
+        if let Some(Group { io, state, .. }) = group {
+            datagrams += receive_from(io, state, receive, outbox, &mut each);
         }
         datagrams
     }
@@ -129,8 +157,11 @@ impl TeamSocket {
 
     async fn send(&self, to: SocketAddr, contents: &[u8], segment: usize) -> bool {
         let segment_size = (segment < contents.len()).then_some(segment);
-        let transmit =
-            Transmit { destination: to, ecn: None, contents, segment_size, src_ip: None };
+        // Members know each other by address: on IPv6 the kernel would take
+        // another one for the group of a link.
+        let lan = self.lan().filter(|lan| lan.group == to);
+        let src_ip = lan.map(|lan| lan.address);
+        let transmit = Transmit { destination: to, ecn: None, contents, segment_size, src_ip };
         let (io, state) = (&self.io, &self.state);
         loop {
             let sent = io.try_io(Interest::WRITABLE, || state.try_send(io.into(), &transmit));
@@ -146,6 +177,44 @@ impl TeamSocket {
             }
         }
     }
+}
+
+/// A socket's batches, with a large receive buffer in the kernel.
+fn state_of(socket: &std::net::UdpSocket) -> io::Result<UdpSocketState> {
+    let state = UdpSocketState::new(socket.into())?;
+    // Beyond the system's limit only with privilege; within it always.
+    if rustix::net::sockopt::set_socket_recv_buffer_size_force(socket, KERNEL_BUFFER_BYTES).is_err()
+    {
+        state.set_recv_buffer_size(socket.into(), KERNEL_BUFFER_BYTES)?;
+    }
+    Ok(state)
+}
+
+/// Receives one batch from one socket.
+fn receive_from(
+    io: &UdpSocket,
+    state: &UdpSocketState,
+    receive: &mut [u8],
+    outbox: &mut Outbox,
+    each: &mut impl FnMut(SocketAddr, &[u8], &mut Outbox),
+) -> usize {
+    let mut metas = [RecvMeta::default(); RECEIVE_BUFFERS];
+    let mut buffers = receive.chunks_exact_mut(RECEIVE_BUFFER_BYTES);
+    let mut slices: [IoSliceMut<'_>; RECEIVE_BUFFERS] =
+        std::array::from_fn(|_| IoSliceMut::new(buffers.next().unwrap_or_default()));
+    let received = io
+        .try_io(Interest::READABLE, || state.recv(io.into(), &mut slices, &mut metas))
+        // Errors of earlier sends (a peer that is gone) come up here: the
+        // protocol deals with silence, so they say nothing new.
+        .unwrap_or(0);
+    let mut datagrams = 0;
+    for (meta, slice) in metas.iter().zip(&slices).take(received) {
+        for datagram in slice[..meta.len].chunks(meta.stride.max(1)) {
+            each(unmapped(meta.addr), datagram, outbox);
+            datagrams += 1;
+        }
+    }
+    datagrams
 }
 
 /// Datagrams waiting to be sent, put together by destination. Between two

@@ -3,7 +3,7 @@
 
 use std::fmt;
 use std::io;
-use std::net::{IpAddr, SocketAddr, UdpSocket};
+use std::net::{IpAddr, SocketAddr};
 use std::pin::pin;
 use std::time::Duration;
 
@@ -14,19 +14,20 @@ use p2psp_core::{
 };
 use tokio::net::TcpListener;
 use tokio::sync::{mpsc, oneshot};
-use tokio::task::{JoinHandle, yield_now};
+use tokio::task::{JoinHandle, spawn_blocking, yield_now};
 use tokio::time::{MissedTickBehavior, interval, sleep_until, timeout};
 
 use super::join::{self, Request};
 use super::peer::{self, PeerError, PeerOptions, PlayerPort};
 use super::pump::drain_transmits;
 use super::storage::SplitterStorage;
-use super::{Clock, SNAPSHOT_INTERVAL, Stop, Stopper, TeamSocket};
+use super::{Clock, LanOptions, SNAPSHOT_INTERVAL, Stop, Stopper, TeamSocket, lan};
 use crate::observe::{
-    Event, MemberRow, Mode, NodeSnapshot, Observer, PeerSummary, Rate, SplitterSnapshot,
-    SplitterSummary, StreamInfo,
+    Event, MemberRow, Mode, Name, NodeSnapshot, Observer, PeerSummary, Rate, Sightings,
+    SplitterSnapshot, SplitterSummary, StreamInfo,
 };
 use crate::source::{self, Source, SourceError, SourceItem, SourceOptions, SourceSpec};
+use crate::stations::{Announced, Announcement};
 
 /// The rate assumed where none can be told, in bytes a second.
 const ASSUMED_RATE: f64 = 16_000.0;
@@ -51,6 +52,8 @@ const MONITOR_PAUSE: Duration = Duration::from_secs(1);
 pub struct SplitterOptions {
     /// Where the stream comes from.
     pub source: SourceSpec,
+    /// What the stream is called, instead of what its source is called.
+    pub name: Option<String>,
     /// A rate that overrides what the media says, in kbit/s.
     pub rate_kbit: Option<u64>,
     /// Where peers join: TCP and UDP.
@@ -67,6 +70,10 @@ pub struct SplitterOptions {
     pub monitor_key: Option<String>,
     /// Whether to run a monitor in this process.
     pub own_monitor: bool,
+    /// How the splitter's own monitor plays in its LAN.
+    pub lan: LanOptions,
+    /// Whether to announce the station on the local network.
+    pub announce: bool,
     /// Seed of the team's id and keys; random without.
     pub seed: Option<u64>,
     /// Number of the first chunk.
@@ -140,8 +147,9 @@ pub async fn run(
         }
     };
     let stream = StreamInfo {
-        name: shortened(source.info().name.as_deref().unwrap_or("")),
+        name: station_name(options.name.as_deref().or(source.info().name.as_deref())),
         content_type: shortened(&source.info().content_type),
+        title: String::new(),
     };
     let monitor_key = match &options.monitor_key {
         Some(key) => key.clone().into_bytes(),
@@ -159,6 +167,8 @@ pub async fn run(
         unsent: BytesMut::new(),
         rates: <[Rate; 2]>::default(),
         last_stats: None,
+        last_published: None,
+        sightings: Sightings::new(observer.mode() == Mode::Screen),
         outgrown: false,
         monitor_key,
         observer,
@@ -169,9 +179,13 @@ pub async fn run(
     if let Some(ready) = ready {
         let _ = ready.send(addr);
     }
+    let announcement = task.announce(source.info().rate_bytes_per_s);
     let monitor = task.options.own_monitor.then(|| task.spawn_monitor());
     let result = task.serve(source, requests, &mut stop).await;
     server.abort();
+    if let Some(announcement) = announcement {
+        let _ = spawn_blocking(|| announcement.withdraw()).await;
+    }
     if let Some((stopper, monitor)) = monitor {
         stopper.stop();
         let _ = timeout(MONITOR_PATIENCE, monitor).await;
@@ -253,12 +267,12 @@ fn host_address(bound: SocketAddr) -> Option<IpAddr> {
     if !bound.ip().is_unspecified() {
         return None;
     }
-    // Connecting a UDP socket sends nothing; it only asks for the route. The
-    // address is of a block reserved for documentation.
-    let probe = UdpSocket::bind("0.0.0.0:0").ok()?;
-    probe.connect("192.0.2.1:9").ok()?;
-    let ip = probe.local_addr().ok()?.ip();
-    (!ip.is_loopback() && !ip.is_unspecified()).then_some(ip)
+    lan::host_address()
+}
+
+/// What the stream is called, in one line.
+fn station_name(name: Option<&str>) -> String {
+    shortened(name.unwrap_or("").replace(char::is_control, " ").trim())
 }
 
 /// As long as a welcome allows.
@@ -287,6 +301,9 @@ struct Task {
     unsent: BytesMut,
     rates: [Rate; 2],
     last_stats: Option<std::time::Instant>,
+    last_published: Option<std::time::Instant>,
+    /// Chunks sent since the last snapshot.
+    sightings: Sightings,
     outgrown: bool,
     monitor_key: Vec<u8>,
 }
@@ -323,7 +340,7 @@ impl Task {
                     self.storage.splitter().leave(self.clock.now());
                 }
                 () = due => self.storage.splitter().handle_timeout(self.clock.now()),
-                _ = ticker.tick() => self.publish(),
+                _ = ticker.tick() => self.publish_if_due(),
                 Some(request) = requests.recv() => self.admit(request, source.header()),
                 _ = self.socket.readable() => self.receive().await,
                 () = sleep_until(patience), if live && !started => started = true,
@@ -332,6 +349,8 @@ impl Task {
                         self.unsent.extend_from_slice(&bytes);
                         self.cut().await;
                     }
+                    Ok(SourceItem::Title(title)) => self.entitle(title),
+                    Ok(SourceItem::Skipped { reason }) => self.warn(reason),
                     Ok(SourceItem::Down { reason }) => self.source("down", reason),
                     Ok(SourceItem::Up) => self.source("up", String::new()),
                     Ok(SourceItem::Ended) => {
@@ -348,7 +367,7 @@ impl Task {
                     }
                 },
             }
-            drain_transmits(&mut self.storage.splitter(), self.socket.outbox());
+            self.drain();
             self.socket.flush().await;
             if self.tell_events() {
                 return result;
@@ -387,8 +406,13 @@ impl Task {
         let mut splitter = self.storage.splitter();
         let pushed = splitter.push_chunk(&self.unsent[..len]);
         debug_assert!(pushed.is_ok(), "drained after every chunk");
-        drain_transmits(&mut splitter, self.socket.outbox());
+        self.drain();
         self.unsent.advance(len);
+    }
+
+    fn drain(&mut self) {
+        let outbox = self.socket.outbox();
+        drain_transmits(&mut self.storage.splitter(), outbox, &mut self.sightings, &self.observer);
     }
 
     async fn receive(&mut self) {
@@ -398,7 +422,7 @@ impl Task {
                 let mut splitter = self.storage.splitter();
                 // What is wrong with it has been counted.
                 let _ = splitter.handle_datagram(now, from, datagram);
-                drain_transmits(&mut splitter, outbox);
+                drain_transmits(&mut splitter, outbox, &mut self.sightings, &self.observer);
             });
             self.socket.flush().await;
             if received == 0 {
@@ -417,7 +441,7 @@ impl Task {
         let mut splitter = self.storage.splitter();
         let frames = match splitter.admit(now, endpoint, request.role, request.rules, trusted) {
             Ok(admission) => {
-                let StreamInfo { name, content_type } = &self.stream;
+                let StreamInfo { name, content_type, .. } = &self.stream;
                 let len = u32::try_from(header.len()).unwrap_or(u32::MAX);
                 let welcome = splitter.welcome(&admission, len, content_type, name);
                 let team = splitter.config().team;
@@ -450,6 +474,14 @@ impl Task {
         self.report(Event::Source { state, detail });
     }
 
+    /// Tells the team what comes next (2.6).
+    fn entitle(&mut self, title: String) {
+        if let Ok(chunk) = self.storage.splitter().set_title(&title) {
+            self.stream.title.clone_from(&title);
+            self.report(Event::Title { title, chunk: chunk.get() });
+        }
+    }
+
     /// Reports what happened; whether the splitter has stopped.
     fn tell_events(&mut self) -> bool {
         let mut stopped = false;
@@ -480,6 +512,24 @@ impl Task {
         stopped
     }
 
+    /// Announces the station on the local network.
+    fn announce(&mut self, rate_bytes_per_s: Option<f64>) -> Option<Announcement> {
+        if !self.options.announce {
+            return None;
+        }
+        let announced = Announced {
+            team: self.storage.splitter().config().team,
+            addr: self.addr,
+            name: &self.stream.name,
+            content_type: &self.stream.content_type,
+            rate_bytes_per_s,
+        };
+        Announcement::new(&announced).unwrap_or_else(|error| {
+            self.warn(format!("the station can't be announced on this network: {error}"));
+            None
+        })
+    }
+
     /// Starts a monitor in this process; if it fails it is started again.
     fn spawn_monitor(&self) -> (Stopper, JoinHandle<Option<PeerSummary>>) {
         let mut splitter = self.addr;
@@ -490,6 +540,7 @@ impl Task {
         let options = PeerOptions {
             splitter,
             bind: SocketAddr::new(bind_ip, 0),
+            lan: self.options.lan.clone(),
             player: PlayerPort::None,
             out: None,
             role: Role::Monitor,
@@ -523,14 +574,30 @@ impl Task {
         self.observer.report("S", &event);
     }
 
+    fn publish_if_due(&mut self) {
+        if self.observer.is_due(self.last_published, std::time::Instant::now()) {
+            self.publish();
+        }
+    }
+
     fn publish(&mut self) {
         let now = std::time::Instant::now();
-        let snapshot = NodeSnapshot::Splitter(self.snapshot(now));
+        self.last_published = Some(now);
+        let snapshot = NodeSnapshot::Splitter(Box::new(self.snapshot(now)));
         if self.last_stats.is_none_or(|last| now - last >= Duration::from_millis(950)) {
             self.last_stats = Some(now);
             self.report(Event::Stats(Box::new(snapshot.clone())));
         }
-        self.observer.publish(self.place, snapshot);
+        let splitter = self.storage.splitter();
+        let names: Vec<_> = match self.sightings.wanted() {
+            true => splitter.members().map(|member| (member.endpoint, member.id)).collect(),
+            false => Vec::new(),
+        };
+        let seen = self.sightings.take(Name::Splitter, |endpoint| {
+            let known = names.iter().find(|(at, _)| *at == endpoint);
+            Name::at(endpoint, known.map(|(_, id)| *id))
+        });
+        self.observer.publish(self.place, snapshot, seen);
     }
 
     fn snapshot(&mut self, now: std::time::Instant) -> SplitterSnapshot {
@@ -544,17 +611,19 @@ impl Task {
             stream: self.stream.clone(),
             chunk_bytes: config.chunk_bytes,
             buffer_chunks: config.buffer_chunks,
+            next_chunk: splitter.next_chunk().get(),
             max_team: config.max_team,
             peers: splitter.team_size(),
             counts: summary(stats),
             rate_in: self.rates[0].update(now, stats.bytes_in),
             rate_out: self.rates[1].update(now, stats.bytes_out),
+            upload: stats.bytes_out as f64 / stats.bytes_in.max(1) as f64,
             team: splitter
                 .members()
                 .map(|member| MemberRow {
-                    name: member.id.to_string(),
+                    name: member.id.into(),
                     endpoint: member.endpoint,
-                    age: core_now.since(member.joined),
+                    age_s: core_now.since(member.joined).as_secs_f64(),
                     chunks: member.chunks,
                     losses: member.losses,
                 })

@@ -2,8 +2,8 @@
 
 use p2psp_core::wire::Welcome;
 use p2psp_core::{
-    Entry, FIRST_RELAY_SET, History, Member, Neighbour, Peer, PeerMemory, PeerState, PendingEntry,
-    Slot, Splitter, SplitterConfig, SplitterMemory, SplitterState,
+    Entry, FIRST_RELAY_SET, History, Link, Member, Neighbour, Peer, PeerMemory, PeerState,
+    PendingEntry, Slot, Splitter, SplitterConfig, SplitterMemory, SplitterState,
 };
 
 /// Origins besides itself that a peer can forward for.
@@ -20,6 +20,7 @@ const MAX_PENDING: usize = 65_000;
 pub struct PeerStorage {
     state: PeerState,
     neighbours: Box<[Entry<Neighbour>]>,
+    links: Box<[Link]>,
     sets: Box<[u32]>,
     pending: Box<[PendingEntry]>,
     slots: Box<[Slot]>,
@@ -30,21 +31,22 @@ pub struct PeerStorage {
 impl PeerStorage {
     /// Memory for a peer of the team that `welcome` describes.
     pub fn for_team(welcome: &Welcome<'_>) -> PeerStorage {
-        PeerStorage::new(
-            usize::from(welcome.max_team) + 1,
-            2 * welcome.buffer_chunks as usize,
-            welcome.chunk_bytes.into(),
-        )
+        PeerStorage::with_pending(welcome, PENDING_PER_MEMBER)
     }
 
-    /// Memory for a peer in a team of at most `team` members, itself included,
-    /// with `slots` slots of `chunk_bytes`.
-    pub fn new(team: usize, slots: usize, chunk_bytes: usize) -> PeerStorage {
+    /// The same with room for so many pending chunks for each member of a large
+    /// team.
+    pub fn with_pending(welcome: &Welcome<'_>, per_member: usize) -> PeerStorage {
+        // One more for the group of a LAN.
+        let team = usize::from(welcome.max_team) + 1;
+        let slots = 2 * welcome.buffer_chunks as usize;
+        let chunk_bytes = usize::from(welcome.chunk_bytes);
         let words = team.div_ceil(u32::BITS as usize);
-        let pending = (team * PENDING_PER_MEMBER).clamp(MIN_PENDING, MAX_PENDING);
+        let pending = (team * per_member).clamp(MIN_PENDING, MAX_PENDING);
         PeerStorage {
             state: PeerState::new(),
             neighbours: vec![Entry::EMPTY; team].into(),
+            links: vec![Link::EMPTY; team].into(),
             sets: vec![0; words * (FIRST_RELAY_SET + RELAYED_ORIGINS)].into(),
             pending: vec![PendingEntry::EMPTY; pending].into(),
             slots: vec![Slot::EMPTY; slots].into(),
@@ -53,11 +55,23 @@ impl PeerStorage {
         }
     }
 
+    /// How much memory it has, in bytes.
+    pub fn bytes(&self) -> usize {
+        size_of::<PeerStorage>()
+            + size_of_val(&*self.neighbours)
+            + size_of_val(&*self.sets)
+            + size_of_val(&*self.pending)
+            + size_of_val(&*self.slots)
+            + self.payload.len()
+            + self.spare.len()
+    }
+
     /// The peer that lives here.
     pub fn peer(&mut self) -> Peer<'_> {
         Peer::new(PeerMemory {
             state: &mut self.state,
             neighbours: &mut self.neighbours,
+            links: &mut self.links,
             sets: &mut self.sets,
             pending: &mut self.pending,
             slots: &mut self.slots,
@@ -72,6 +86,7 @@ impl PeerStorage {
 pub struct SplitterStorage {
     state: SplitterState,
     members: Box<[Entry<Member>]>,
+    links: Box<[Link]>,
     order: Box<[u16]>,
     history: Box<[History]>,
     payload: Box<[u8]>,
@@ -86,6 +101,7 @@ impl SplitterStorage {
         let history = 4 * config.buffer_chunks as usize + 4 * team;
         SplitterStorage {
             members: vec![Entry::EMPTY; team].into(),
+            links: vec![Link::EMPTY; team].into(),
             order: vec![0; team].into(),
             history: vec![History::EMPTY; history].into(),
             payload: vec![0; config.chunk_bytes.into()].into(),
@@ -93,11 +109,21 @@ impl SplitterStorage {
         }
     }
 
+    /// How much memory it has, in bytes.
+    pub fn bytes(&self) -> usize {
+        size_of::<SplitterStorage>()
+            + size_of_val(&*self.members)
+            + size_of_val(&*self.order)
+            + size_of_val(&*self.history)
+            + self.payload.len()
+    }
+
     /// The splitter that lives here.
     pub fn splitter(&mut self) -> Splitter<'_> {
         Splitter::new(SplitterMemory {
             state: &mut self.state,
             members: &mut self.members,
+            links: &mut self.links,
             order: &mut self.order,
             history: &mut self.history,
             payload: &mut self.payload,

@@ -21,6 +21,18 @@ pub struct Line<'a> {
     pub event: &'a Event,
 }
 
+/// How much an event matters to who watches the log.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Default)]
+pub enum Level {
+    /// What is to be expected.
+    #[default]
+    Info,
+    /// A chunk was lost.
+    Loss,
+    /// Something that the user may want to act upon.
+    Warning,
+}
+
 /// What happened at a node.
 #[derive(Debug, Clone, Serialize)]
 #[serde(tag = "event", rename_all = "snake_case")]
@@ -68,6 +80,13 @@ pub enum Event {
         /// How many in a row, if more than one.
         #[serde(skip_serializing_if = "is_one")]
         count: u32,
+    },
+    /// What is being played has another title from here on.
+    Title {
+        /// It; may be empty.
+        title: String,
+        /// The first chunk with anything of it.
+        chunk: u32,
     },
     /// Whether a neighbour's multicast arrives (IMS): `silent`, and served by
     /// unicast instead; `back`.
@@ -134,6 +153,31 @@ pub struct PeerSummary {
     pub rejected: u64,
 }
 
+impl Level {
+    /// A short name.
+    pub const fn name(self) -> &'static str {
+        match self {
+            Level::Info => "info",
+            Level::Loss => "loss",
+            Level::Warning => "warning",
+        }
+    }
+}
+
+impl Event {
+    /// How much it matters.
+    pub fn level(&self) -> Level {
+        match self {
+            Event::Lost { .. } => Level::Loss,
+            Event::Warning { .. } | Event::Source { state: "down", .. } => Level::Warning,
+            Event::Left { reason, .. } if !matches!(reason.as_str(), "goodbye" | "ended") => {
+                Level::Warning
+            }
+            _ => Level::Info,
+        }
+    }
+}
+
 impl fmt::Display for Event {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
@@ -149,6 +193,8 @@ impl fmt::Display for Event {
             Event::Playing { first } => write!(f, "plays from chunk {first} on"),
             Event::Lost { chunk, count: 1 } => write!(f, "lost chunk {chunk}"),
             Event::Lost { chunk, count } => write!(f, "lost {count} chunks from {chunk} on"),
+            Event::Title { title, .. } if title.is_empty() => f.write_str("no title"),
+            Event::Title { title, .. } => write!(f, "title: {title}"),
             Event::Multicast { addr: Some(addr), peer, .. } => write!(
                 f,
                 "multicast from {} ({peer}) does not arrive; served by unicast",
@@ -200,6 +246,10 @@ mod tests {
             r#"{"v":1,"t":0.25,"node":"P1","event":"lost","chunk":7}"#,
         );
         line(
+            &Event::Title { title: "A \"b\"".into(), chunk: 9 },
+            r#"{"v":1,"t":0.25,"node":"P1","event":"title","title":"A \"b\"","chunk":9}"#,
+        );
+        line(
             &Event::Left { peer: "P2".into(), reason: "silent".into() },
             r#"{"v":1,"t":0.25,"node":"P1","event":"left","peer":"P2","reason":"silent"}"#,
         );
@@ -214,5 +264,21 @@ mod tests {
             }),
             r#"{"v":1,"t":0.25,"node":"P1","event":"summary","chunks_sent":1,"bytes_in":2,"bytes_out":3,"peers_max":4,"rejected":5,"complaints":6}"#,
         );
+    }
+
+    #[test]
+    fn what_matters_stands_out() {
+        let left = |reason: &str| Event::Left { peer: "P2".into(), reason: reason.into() };
+        for (event, level) in [
+            (Event::Playing { first: 1 }, Level::Info),
+            (left("goodbye"), Level::Info),
+            (left("silent"), Level::Warning),
+            (Event::Lost { chunk: 7, count: 1 }, Level::Loss),
+            (Event::Source { state: "up", detail: String::new() }, Level::Info),
+            (Event::Source { state: "down", detail: String::new() }, Level::Warning),
+            (Event::Warning { message: String::new() }, Level::Warning),
+        ] {
+            assert_eq!(event.level(), level, "{event}");
+        }
     }
 }

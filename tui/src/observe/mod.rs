@@ -5,26 +5,50 @@
 //! ever makes a node wait.
 
 mod event;
+mod flow;
+mod history;
+mod name;
+mod ring;
 mod snapshot;
+mod tables;
 
 use std::collections::VecDeque;
 use std::io::Write;
+use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::mpsc::{SyncSender, TrySendError, sync_channel};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::thread::JoinHandle;
 use std::time::{Duration, Instant};
 
-pub use event::{Event, Line, PeerSummary, SplitterSummary};
+pub use event::{Event, Level, Line, PeerSummary, SplitterSummary};
+pub use flow::{Sightings, Transmission};
+pub use history::{History, MAX_SAMPLES, Sample};
+pub use name::Name;
+pub use ring::{MAX_SLOTS, Ring, Slot};
 pub use snapshot::{
-    BufferFill, LogLine, MemberRow, NeighbourRow, NodeSnapshot, PeerSnapshot, Rate, Snapshot,
-    SplitterSnapshot, StreamInfo,
+    BufferFill, Latency, LogLine, MemberRow, NeighbourRow, NodeSnapshot, PeerSnapshot, Rate,
+    Snapshot, SplitterSnapshot, StreamInfo, chunk_ms,
 };
+pub use tables::{Change, ChangeLog, MAX_NAMED_CHUNKS, Tables, Waiting};
 
 /// Lines that wait for a slow reader of standard output or error; more are
 /// dropped and counted.
 const MAX_WAITING_LINES: usize = 4096;
 /// Log lines kept for a screen.
 const MAX_LOG_LINES: usize = 500;
+/// Transmissions kept for a screen.
+const MAX_TRANSMISSIONS: usize = 512;
+/// Transmissions are drawn as arrows for so many seconds.
+const FLOW_SECONDS: f64 = 0.65;
+/// They are shown so much later, in seconds: until every node has told.
+const FLOW_DELAY: f64 = 0.15;
+/// Those of so many chunks at most: more would hide one another.
+const FLOW_CHUNKS: usize = 2;
+/// Nobody has looked at the screen for so long: nodes need not hurry.
+const UNWATCHED: Duration = Duration::from_millis(500);
+/// How often a node renews its snapshot while nobody looks, and a sample of
+/// the history is taken: each second, by a clock that ticks no earlier.
+const SLOW_INTERVAL: Duration = Duration::from_millis(950);
 /// Log lines say the numbers so often.
 const STATS_TEXT_INTERVAL: Duration = Duration::from_secs(10);
 
@@ -48,13 +72,18 @@ struct Inner {
     mode: Mode,
     started: Instant,
     board: Mutex<Board>,
+    /// When somebody looked last, in milliseconds since the start.
+    watched_ms: AtomicU64,
     lines: Mutex<Option<(SyncSender<String>, JoinHandle<()>)>>,
 }
 
 #[derive(Debug, Default)]
 struct Board {
-    nodes: Vec<Option<NodeSnapshot>>,
+    nodes: Vec<Option<Arc<NodeSnapshot>>>,
     log: VecDeque<LogLine>,
+    transmissions: VecDeque<Transmission>,
+    history: History,
+    last_sample: Option<Instant>,
     dropped_lines: u64,
     last_stats_text: Option<Instant>,
 }
@@ -67,6 +96,7 @@ impl Observer {
             mode,
             started: Instant::now(),
             board: Mutex::default(),
+            watched_ms: AtomicU64::new(0),
             lines: Mutex::new(lines),
         }))
     }
@@ -97,8 +127,8 @@ impl Observer {
                     if board.log.len() == MAX_LOG_LINES {
                         board.log.pop_front();
                     }
-                    let (node, text) = (node.to_owned(), event.to_string());
-                    board.log.push_back(LogLine { t, node, text });
+                    let (node, level) = (node.to_owned(), event.level());
+                    board.log.push_back(LogLine { t, node, level, text: event.to_string() });
                 }
             }
         }
@@ -111,21 +141,72 @@ impl Observer {
         board.nodes.len() - 1
     }
 
-    /// Renews what can be seen of the node at `place`.
-    pub fn publish(&self, place: usize, node: NodeSnapshot) {
-        if let Some(old) = self.board().nodes.get_mut(place) {
+    /// Seconds since the start.
+    pub fn elapsed(&self) -> f64 {
+        self.0.started.elapsed().as_secs_f64()
+    }
+
+    /// Whether a node that renewed its snapshot at `last` should do so now:
+    /// each second, or whenever it can while somebody looks.
+    pub fn is_due(&self, last: Option<Instant>, now: Instant) -> bool {
+        let looked = Duration::from_millis(self.0.watched_ms.load(Ordering::Relaxed));
+        let watched = now.duration_since(self.0.started).saturating_sub(looked) < UNWATCHED;
+        (watched && self.0.mode == Mode::Screen)
+            || last.is_none_or(|last| now.duration_since(last) >= SLOW_INTERVAL)
+    }
+
+    /// Renews what can be seen of the node at `place`, and adds the
+    /// transmissions that it has seen since.
+    pub fn publish(&self, place: usize, node: NodeSnapshot, seen: Vec<Transmission>) {
+        if self.0.mode != Mode::Screen {
+            return;
+        }
+        let node = Arc::new(node);
+        let mut board = self.board();
+        for transmission in seen {
+            // What was received from a node of this process, that has told.
+            let told = transmission.from != node.name()
+                && board.nodes.iter().flatten().any(|other| other.name() == transmission.from);
+            if !told {
+                if board.transmissions.len() == MAX_TRANSMISSIONS {
+                    board.transmissions.pop_front();
+                }
+                board.transmissions.push_back(transmission);
+            }
+        }
+        if let Some(old) = board.nodes.get_mut(place) {
             *old = Some(node);
+        }
+        let now = Instant::now();
+        if board.last_sample.is_none_or(|last| now.duration_since(last) >= SLOW_INTERVAL) {
+            board.last_sample = Some(now);
+            let nodes: Vec<_> = board.nodes.iter().flatten().cloned().collect();
+            board.history.sample(&nodes);
         }
     }
 
     /// All that can be seen now.
     pub fn snapshot(&self) -> Snapshot {
+        let since = self.0.started.elapsed();
+        let looked = u64::try_from(since.as_millis()).unwrap_or(u64::MAX);
+        self.0.watched_ms.store(looked, Ordering::Relaxed);
         let board = self.board();
-        Snapshot {
-            t: self.0.started.elapsed().as_secs_f64(),
+        let told = |sent: &&Transmission| sent.t <= since.as_secs_f64() - FLOW_DELAY;
+        let mut transmissions: Vec<Transmission> =
+            board.transmissions.iter().filter(told).copied().collect();
+        let snapshot = Snapshot {
+            t: since.as_secs_f64(),
             nodes: board.nodes.iter().flatten().cloned().collect(),
             log: board.log.iter().cloned().collect(),
-        }
+            transmissions: Vec::new(),
+            flow_s: FLOW_SECONDS,
+            flow_chunks: FLOW_CHUNKS,
+            history: board.history.clone(),
+        };
+        drop(board);
+        // Each node tells in its own time.
+        transmissions.sort_by(|a, b| a.t.total_cmp(&b.t));
+        Snapshot { transmissions, ..snapshot }
     }
 
     /// Writes out what waits; lines reported later are dropped. Takes at most

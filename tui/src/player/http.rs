@@ -2,7 +2,7 @@
 //!
 //! As little HTTP as makes all known players happy: the answer is the stream,
 //! of unknown length, closed by the end of the connection; never chunked,
-//! never a range, no `icy-*` header. A newcomer waits until there is a stream,
+//! never a range, `icy-*` only for those that ask. A newcomer waits until there is a stream,
 //! and an outage is silence: players outlive it, but not a lost connection.
 //!
 //! Every connection is bounded: in number, in the size of its request and in
@@ -22,6 +22,7 @@ use tokio::task::JoinSet;
 use tokio::time::{sleep, timeout};
 
 use super::hub::{Hub, Reader};
+use super::icy::{INTERVAL_BYTES, Interleaver};
 use super::ring::Progress;
 
 /// At most so many players; the next one gets 503.
@@ -108,6 +109,8 @@ pub(super) async fn serve_at_most(listener: TcpListener, hub: Hub, max_players: 
 struct Request {
     version: Version,
     head_only: bool,
+    /// It wants titles between the bytes.
+    icy: bool,
 }
 
 /// A request that will not.
@@ -157,13 +160,15 @@ async fn connection(mut stream: TcpStream, hub: &Hub, players: &Semaphore) -> io
         let ended = Refusal::new(StatusCode::SERVICE_UNAVAILABLE, "the stream has ended");
         return refuse(stream, ended.to(&request)).await;
     };
-    let head = stream_head(request.version, &content_type);
+    let icy = request.icy && reader.takes_titles();
+    let icy_head = if icy { icy_head(reader.name().as_deref()) } else { String::new() };
+    let head = stream_head(request.version, &content_type, &icy_head);
     stream.write_all(head.as_bytes()).await?;
     if request.head_only {
         drop(reader);
         return finish(stream).await;
     }
-    feed(stream, reader, rubbish).await
+    feed(stream, reader, icy.then(Interleaver::new), rubbish).await
 }
 
 fn configure(stream: &TcpStream) -> io::Result<()> {
@@ -175,8 +180,14 @@ fn configure(stream: &TcpStream) -> io::Result<()> {
 }
 
 /// Sends the stream until it ends, the player goes away or is too slow.
-async fn feed(mut stream: TcpStream, mut reader: Reader, mut rubbish: usize) -> io::Result<()> {
+async fn feed(
+    mut stream: TcpStream,
+    mut reader: Reader,
+    mut icy: Option<Interleaver>,
+    mut rubbish: usize,
+) -> io::Result<()> {
     let mut piece = Vec::new();
+    let mut entitled = Vec::new();
     loop {
         piece.clear();
         let progress = tokio::select! {
@@ -189,9 +200,17 @@ async fn feed(mut stream: TcpStream, mut reader: Reader, mut rubbish: usize) -> 
             Progress::Overrun => return drop_stalled(stream, &reader),
             Progress::End | Progress::Changed | Progress::Wait => break,
         }
+        let bytes = match &mut icy {
+            Some(icy) => {
+                entitled.clear();
+                icy.write(&piece, |back| reader.title(back), &mut entitled);
+                &entitled
+            }
+            None => &piece,
+        };
         tokio::select! {
             biased;
-            written = stream.write_all(&piece) => written?,
+            written = stream.write_all(bytes) => written?,
             () = stalled(&reader) => return drop_stalled(stream, &reader),
         }
         reader.count_served(piece.len());
@@ -287,6 +306,9 @@ fn parse(bytes: &[u8]) -> Option<Result<Request, Refusal>> {
             _ => Version::HTTP_11,
         },
         head_only: parsed.method == Some("HEAD"),
+        icy: parsed.headers.iter().any(|header| {
+            header.name.eq_ignore_ascii_case("icy-metadata") && header.value.trim_ascii() == b"1"
+        }),
     };
     let path = parsed.path.unwrap_or_default();
     let refusal = if !matches!(parsed.method, Some("GET" | "HEAD")) {
@@ -308,9 +330,18 @@ fn status_line(version: Version, status: StatusCode) -> String {
     format!("{version} {} {phrase}\r\n", status.as_str())
 }
 
-fn stream_head(version: Version, content_type: &str) -> String {
+/// What a player is told that asks for titles.
+fn icy_head(name: Option<&str>) -> String {
+    // It comes from another machine, like the content type.
+    let name = name.filter(|name| !name.is_empty() && !name.contains(char::is_control));
+    let name = name.map_or(String::new(), |name| format!("icy-name: {name}\r\n"));
+    format!("{name}icy-metaint: {INTERVAL_BYTES}\r\n")
+}
+
+fn stream_head(version: Version, content_type: &str, icy_head: &str) -> String {
     format!(
         "{}Content-Type: {content_type}\r\n\
+         {icy_head}\
          Cache-Control: no-cache, no-store\r\n\
          Accept-Ranges: none\r\n\
          Access-Control-Allow-Origin: *\r\n\
@@ -380,9 +411,28 @@ mod tests {
     }
 
     #[test]
+    fn titles_are_for_those_who_ask() {
+        let table = [
+            ("Icy-MetaData: 1", true),
+            ("icy-metadata:1 ", true),
+            ("Icy-MetaData: 0", false),
+            ("Icy-Nothing: 1", false),
+        ];
+        for (header, expected) in table {
+            let bytes = format!("GET / HTTP/1.1\r\n{header}\r\n\r\n");
+            let request = parse(bytes.as_bytes()).expect("whole").expect("a request");
+            assert_eq!(request.icy, expected, "{header}");
+        }
+        assert_eq!(icy_head(Some("Wir")), "icy-name: Wir\r\nicy-metaint: 8192\r\n");
+        for name in [None, Some(""), Some("a\r\nb: c")] {
+            assert_eq!(icy_head(name), "icy-metaint: 8192\r\n");
+        }
+    }
+
+    #[test]
     fn heads() {
         assert_eq!(
-            stream_head(Version::HTTP_10, "audio/mpeg"),
+            stream_head(Version::HTTP_10, "audio/mpeg", ""),
             format!(
                 "HTTP/1.0 200 OK\r\nContent-Type: audio/mpeg\r\n\
                  Cache-Control: no-cache, no-store\r\nAccept-Ranges: none\r\n\

@@ -30,8 +30,8 @@ pub struct Stream {
     pub format: Format,
     /// What a decoder needs before it can start in mid-stream; may be empty.
     pub header: Vec<u8>,
-    /// Of the station, if it has one. Players are not told: any `icy-*` header
-    /// makes some of them connect twice.
+    /// Of the station, if it has one. Only players that ask for titles are
+    /// told: any `icy-*` header makes some of the others connect twice.
     pub name: Option<String>,
 }
 
@@ -46,6 +46,8 @@ pub struct HubStats {
     pub bytes_served: u64,
 }
 
+/// Titles within the ring; one more pushes out the oldest.
+const MAX_TITLES: usize = 256;
 /// How far back the burst of a transport stream reaches. ffmpeg and what is
 /// made of it look at five seconds and more of it before they play: with less
 /// they would be silent for the rest of that time, and be as far behind.
@@ -74,6 +76,9 @@ struct State {
     /// `None` for an unknown format: there is nothing to find.
     scanner: Option<Scanner>,
     name: Option<String>,
+    /// Titles, each with the position from which on it holds: the last one
+    /// before the oldest byte of the ring, and those after it.
+    titles: VecDeque<(u64, String)>,
     /// Where the ring's head was, and when, for as long as a burst reaches
     /// back.
     past: VecDeque<(Instant, u64)>,
@@ -121,6 +126,7 @@ impl Hub {
             known => known,
         };
         state.past.clear();
+        state.entitle("");
         state.ring.start(&Begin { content_type, format, header, offset });
         state.scanner = (format != Format::Unknown).then_some(scanner);
         state.name = name;
@@ -139,6 +145,11 @@ impl Hub {
         state.remember(bytes);
         drop(state);
         self.shared.changed.notify_waiters();
+    }
+
+    /// The bytes written next are of something with this title.
+    pub fn entitle(&self, title: &str) {
+        self.lock().entitle(title);
     }
 
     /// A chunk was lost (PROTOCOL.md 6.3): players get what comes next right
@@ -225,10 +236,25 @@ impl fmt::Debug for Hub {
 }
 
 impl State {
-    /// Follows the bytes that were just appended to the ring.
     fn new(ring_bytes: usize) -> State {
         let ring = Ring::new(ring_bytes);
-        State { ring, scanner: None, name: None, past: VecDeque::new() }
+        let (titles, past) = (VecDeque::new(), VecDeque::new());
+        State { ring, scanner: None, name: None, titles, past }
+    }
+
+    fn entitle(&mut self, title: &str) {
+        let tail = self.ring.tail();
+        while self.titles.len() > 1 && (self.titles[1].0 <= tail || self.titles.len() >= MAX_TITLES)
+        {
+            self.titles.pop_front();
+        }
+        self.titles.push_back((self.ring.head(), title.to_owned()));
+    }
+
+    /// The title of the byte at `position`.
+    fn title_at(&self, position: u64) -> &str {
+        let after = self.titles.partition_point(|(from, _)| *from <= position);
+        after.checked_sub(1).map_or("", |index| &self.titles[index].1)
     }
 
     /// Lets the burst of a transport stream reach back by time.
@@ -247,6 +273,7 @@ impl State {
         self.ring.set_burst(self.past[0].1);
     }
 
+    /// Follows the bytes that were just appended to the ring.
     fn scan(&mut self, bytes: &[u8]) {
         let Some(scanner) = &mut self.scanner else {
             return;
@@ -308,6 +335,23 @@ impl Reader {
             }
             changed.await;
         }
+    }
+
+    /// The title of the byte so many bytes before the place that was reached.
+    pub(super) fn title(&self, back: usize) -> String {
+        let position = self.cursor.position().saturating_sub(back as u64);
+        self.hub.lock().title_at(position).to_owned()
+    }
+
+    /// Whether titles can go between the bytes of this stream: in formats
+    /// that carry them themselves they would be twofold.
+    pub(super) fn takes_titles(&self) -> bool {
+        !matches!(self.hub.lock().ring.format(), Format::Ogg | Format::Matroska)
+    }
+
+    /// Name of the station.
+    pub(super) fn name(&self) -> Option<String> {
+        self.hub.name()
     }
 
     /// Waits until the ring has passed the cursor, or the stream has ended:

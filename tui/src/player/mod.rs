@@ -10,11 +10,12 @@
 //! - `ring`: the bytes and the rules of where a reader begins
 //!   and goes on; no I/O, no lock. `places`: the start marks.
 //! - `hub`: the handle which the peer and the readers share.
-//! - `http`: the HTTP server.
+//! - `http`: the HTTP server. `icy`: titles between the bytes.
 //! - `sink`: the stream to a file or standard output.
 
 mod http;
 mod hub;
+mod icy;
 mod places;
 mod ring;
 mod sink;

@@ -135,6 +135,11 @@ impl Cursor {
     pub(super) fn first() -> Cursor {
         Cursor { from_first: true, ..Cursor::burst() }
     }
+
+    /// The next byte to read; 0 before there was a place to start.
+    pub(super) fn position(&self) -> u64 {
+        self.position.unwrap_or(0)
+    }
 }
 
 impl Ring {
@@ -410,7 +415,7 @@ impl Ring {
     }
 
     /// Position of the oldest byte in the ring.
-    fn tail(&self) -> u64 {
+    pub(super) fn tail(&self) -> u64 {
         self.head.saturating_sub(self.bytes.len() as u64)
     }
 

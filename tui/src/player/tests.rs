@@ -147,7 +147,7 @@ async fn the_answer_follows_the_version_and_ignores_ranges() {
     start(&hub, Format::Unknown, b"");
     hub.write(b"abc");
     for version in ["1.0", "1.1"] {
-        let request = format!("GET / HTTP/{version}\r\nRange: bytes=1-\r\nIcy-MetaData: 1\r\n\r\n");
+        let request = format!("GET / HTTP/{version}\r\nRange: bytes=1-\r\n\r\n");
         let mut stream = ask(addr, &request).await;
         let head = head(&mut stream).await;
         assert!(head.starts_with(&format!("HTTP/{version} 200 OK\r\n")), "{head}");
@@ -158,6 +158,60 @@ async fn the_answer_follows_the_version_and_ignores_ranges() {
             assert!(!lower.contains(never), "{head}");
         }
         assert_eq!(exactly(&mut stream, 3).await, b"abc");
+    }
+}
+
+/// The stream and the titles in what a player got that asked for titles.
+fn without_titles(mut bytes: &[u8]) -> (Vec<u8>, Vec<String>) {
+    let (mut stream, mut titles) = (Vec::new(), Vec::new());
+    while bytes.len() > 8192 {
+        stream.extend_from_slice(&bytes[..8192]);
+        let length = 16 * usize::from(bytes[8192]);
+        let block = &bytes[8193..8193 + length];
+        titles.push(String::from_utf8(block.to_vec()).unwrap().trim_end_matches('\0').to_owned());
+        bytes = &bytes[8193 + length..];
+    }
+    stream.extend_from_slice(bytes);
+    (stream, titles)
+}
+
+#[tokio::test]
+async fn titles_go_between_the_bytes_for_those_who_ask() {
+    let (hub, addr) = served(1 << 20).await;
+    start(&hub, Format::Unknown, b"");
+    let icy = "GET / HTTP/1.0\r\nIcy-MetaData: 1\r\n\r\n";
+    let mut early = ask(addr, icy).await;
+    let first_head = head(&mut early).await;
+    assert!(first_head.contains("\r\nicy-metaint: 8192\r\n"), "{first_head}");
+    let mut plain = ask(addr, GET).await;
+    assert!(!head(&mut plain).await.to_lowercase().contains("icy-"));
+    let played: Vec<u8> = (0..40 * 1024u32).map(|n| (n % 251) as u8).collect();
+    hub.entitle("One");
+    hub.write(&played[..20 * 1024]);
+    hub.entitle("Two");
+    hub.write(&played[20 * 1024..]);
+    // Two blocks of 32 bytes, three empty ones.
+    let got = exactly(&mut early, 40 * 1024 + 2 * 33 + 3).await;
+    let (stream, titles) = without_titles(&got);
+    assert!(stream == played);
+    assert_eq!(titles, ["StreamTitle='One';", "", "StreamTitle='Two';", "", ""]);
+    assert!(exactly(&mut plain, played.len()).await == played);
+    // A newcomer gets the burst, and its titles.
+    let mut late = ask(addr, icy).await;
+    head(&mut late).await;
+    let got = exactly(&mut late, 40 * 1024 + 2 * 33 + 3).await;
+    assert_eq!(without_titles(&got).1, titles);
+}
+
+#[tokio::test]
+async fn formats_with_titles_of_their_own_get_no_others() {
+    for format in [Format::Ogg, Format::Matroska] {
+        let (hub, addr) = served(4096).await;
+        start(&hub, format, b"<header>");
+        let mut stream = ask(addr, "GET / HTTP/1.0\r\nIcy-MetaData: 1\r\n\r\n").await;
+        hub.entitle("One");
+        let head = head(&mut stream).await;
+        assert!(!head.to_lowercase().contains("icy-"), "{head}");
     }
 }
 

@@ -7,6 +7,7 @@ use bytes::{Buf, Bytes, BytesMut};
 use tokio::io::AsyncReadExt;
 use tokio::net::TcpStream;
 
+use super::icy::Icy;
 use super::probe::Pull;
 
 /// One read from the socket.
@@ -138,17 +139,18 @@ impl Decoder {
 pub(super) struct Body {
     stream: TcpStream,
     decoder: Decoder,
+    /// Takes out titles, if the server puts them in.
+    icy: Option<Icy>,
 }
 
 impl Body {
     /// The body that comes from `stream`.
-    pub(super) fn new(stream: TcpStream, decoder: Decoder) -> Body {
-        Body { stream, decoder }
+    pub(super) fn new(stream: TcpStream, decoder: Decoder, icy: Option<Icy>) -> Body {
+        Body { stream, decoder, icy }
     }
-}
 
-impl Pull for Body {
-    async fn pull(&mut self) -> io::Result<Option<Bytes>> {
+    /// As it comes.
+    async fn receive(&mut self) -> io::Result<Option<Bytes>> {
         loop {
             if let Some(bytes) = self.decoder.decode()? {
                 return Ok(Some(bytes));
@@ -165,6 +167,24 @@ impl Pull for Body {
                 };
             }
         }
+    }
+}
+
+impl Pull for Body {
+    async fn pull(&mut self) -> io::Result<Option<Bytes>> {
+        loop {
+            if let Some(bytes) = self.icy.as_mut().and_then(Icy::pull) {
+                return Ok(Some(bytes));
+            }
+            match (self.receive().await?, &mut self.icy) {
+                (Some(bytes), Some(icy)) => icy.push(bytes),
+                (bytes, _) => return Ok(bytes),
+            }
+        }
+    }
+
+    fn title(&mut self) -> Option<String> {
+        self.icy.as_mut().and_then(Icy::title)
     }
 }
 

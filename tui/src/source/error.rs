@@ -97,6 +97,11 @@ pub enum SourceError {
     },
     /// The media has no clock that is understood.
     NoRate,
+    /// No track of a playlist can be played.
+    NothingPlayable {
+        /// Why the last one can't.
+        reason: String,
+    },
 }
 
 impl fmt::Display for SourceError {
@@ -141,10 +146,13 @@ impl fmt::Display for SourceError {
                 write!(f, "there is no file {}: check the path", path.display())
             }
             SourceError::IsDirectory { path } => {
-                write!(f, "{} is a directory: give a file in it", path.display())
+                write!(f, "{} is a directory, not a file: check the path", path.display())
             }
             SourceError::Read { path, error } => {
                 write!(f, "{} can't be read: {error}", path.display())
+            }
+            SourceError::NothingPlayable { reason } => {
+                write!(f, "none of the files can be played: {reason}")
             }
             SourceError::NoRate => f.write_str(
                 "the rate of this media can't be told: give it with --rate KBIT (kbit/s)",

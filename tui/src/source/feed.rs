@@ -16,7 +16,8 @@ use tokio::time::{Instant, sleep_until};
 
 use super::media_pace::MediaPace;
 use super::probe::{Probe, ProbeError, Pull};
-use super::{Origin, Patience, Source, SourceError, SourceInfo, SourceItem, SourceOptions};
+use super::station::Span;
+use super::{Origin, Patience, Source, SourceError, SourceInfo, SourceItem, SourceOptions, title};
 use crate::media::Format;
 
 /// One read.
@@ -67,8 +68,10 @@ pub(super) struct Feed {
 }
 
 /// What is read, and the buffer to read into.
-enum Input {
+pub(super) enum Input {
     File(File, BytesMut),
+    /// The media of a file, without what is around it.
+    Span(Box<Span>),
     /// Standard input, in general.
     Pipe(Pin<Box<dyn AsyncRead + Send>>, BytesMut),
 }
@@ -79,18 +82,32 @@ pub(super) async fn open_file(
     options: &SourceOptions,
     patience: &Patience,
 ) -> Result<Source, SourceError> {
-    let read_error = |error: std::io::Error| match error.kind() {
-        ErrorKind::NotFound => SourceError::FileMissing { path: path.into() },
-        ErrorKind::IsADirectory => SourceError::IsDirectory { path: path.into() },
-        _ => SourceError::Read { path: path.into(), error },
-    };
-    let file = File::open(path).await.map_err(read_error)?;
-    if file.metadata().await.map_err(read_error)?.is_dir() {
+    let fail = |error| read_error(path, error);
+    let file = File::open(path).await.map_err(fail)?;
+    if file.metadata().await.map_err(fail)?.is_dir() {
         return Err(SourceError::IsDirectory { path: path.into() });
     }
     let name = path.file_name().map(|name| name.to_string_lossy().into_owned());
     let input = Input::File(file, BytesMut::new());
-    open(input, path.into(), name, options, patience).await
+    let mut source = open(input, path.into(), name, options, patience).await?;
+    if source.title.is_none() {
+        let tagged = path.to_owned();
+        let tagged = tokio::task::spawn_blocking(move || {
+            title::of_tags(&mut std::fs::File::open(tagged).ok()?)
+        });
+        let title = tagged.await.ok().flatten();
+        source.title = Some(title.unwrap_or_else(|| title::of_name(path)));
+    }
+    Ok(source)
+}
+
+/// What it means that `path` can't be read.
+pub(super) fn read_error(path: &Path, error: std::io::Error) -> SourceError {
+    match error.kind() {
+        ErrorKind::NotFound => SourceError::FileMissing { path: path.into() },
+        ErrorKind::IsADirectory => SourceError::IsDirectory { path: path.into() },
+        _ => SourceError::Read { path: path.into(), error },
+    }
 }
 
 /// Opens standard input.
@@ -112,28 +129,54 @@ pub(super) async fn open_pipe(
 }
 
 async fn open(
-    mut input: Input,
+    input: Input,
     path: PathBuf,
     name: Option<String>,
     options: &SourceOptions,
     patience: &Patience,
 ) -> Result<Source, SourceError> {
     let by_extension = content_type_of(&path);
+    let opened = open_input(input, path, by_extension, options, patience).await?;
+    let info = SourceInfo {
+        content_type: opened.content_type.to_owned(),
+        format: opened.format,
+        name,
+        rate_bytes_per_s: opened.rate_bytes_per_s,
+    };
+    let origin = Origin::Feed(Box::new(opened.feed));
+    Ok(Source::new(info, opened.header, opened.header_given_up, origin))
+}
+
+/// A feed, and what its first bytes show.
+pub(super) struct Opened {
+    pub(super) feed: Feed,
+    pub(super) format: Format,
+    pub(super) content_type: &'static str,
+    pub(super) rate_bytes_per_s: Option<f64>,
+    pub(super) header: Vec<u8>,
+    pub(super) header_given_up: bool,
+}
+
+/// Reads the first bytes of `input`, which is at `path`.
+pub(super) async fn open_input(
+    mut input: Input,
+    path: PathBuf,
+    by_extension: Option<&'static str>,
+    options: &SourceOptions,
+    patience: &Patience,
+) -> Result<Opened, SourceError> {
     let fixed = options.rate_bytes_per_s();
     let mut probe = Probe::new(by_extension, fixed.is_none());
     probe.run(&mut input, patience).await.map_err(|error| match error {
         ProbeError::Io(error) => SourceError::Read { path: path.clone(), error },
         ProbeError::Source(error) => error,
     })?;
-    let info = SourceInfo {
-        content_type: content_type(probe.format(), by_extension).to_owned(),
-        format: probe.format(),
-        name,
-        rate_bytes_per_s: fixed.or_else(|| probe.timeline.rate()),
-    };
+    let format = probe.format();
+    let content_type = content_type(format, by_extension);
+    let rate_bytes_per_s = fixed.or_else(|| probe.timeline.rate());
     let header_given_up = probe.header_given_up();
     let pace = MediaPace::new(fixed, &mut probe, options.cut_bytes);
-    if pace.is_none() && matches!(input, Input::File(..)) {
+    if pace.is_none() && !matches!(input, Input::Pipe(..)) {
         return Err(SourceError::NoRate);
     }
     let feed = Feed {
@@ -145,11 +188,28 @@ async fn open(
         pace,
         cut_bytes: options.cut_bytes.max(1),
     };
-    let origin = Origin::Feed(Box::new(feed));
-    Ok(Source::new(info, probe.header, header_given_up, origin))
+    let header = probe.header;
+    Ok(Opened { feed, format, content_type, rate_bytes_per_s, header, header_given_up })
 }
 
 impl Feed {
+    /// Lets the first byte be due then, unless that is long ago.
+    pub(super) fn begin_at(&mut self, at: Instant) {
+        if let Some(pace) = &mut self.pace {
+            pace.begin_at(at);
+        }
+    }
+
+    /// When the next byte is due; at the end, when the last was played.
+    pub(super) fn due(&mut self) -> Option<Instant> {
+        self.pace.as_mut().map(|pace| pace.due(self.offset))
+    }
+
+    /// Nothing more is read.
+    pub(super) fn end(&mut self) {
+        self.at_end = true;
+    }
+
     /// The next piece when it is due, the end when the last has been played.
     pub(super) async fn next(&mut self) -> Result<SourceItem, SourceError> {
         if let Some(pace) = &mut self.pace {
@@ -192,7 +252,7 @@ impl Feed {
         if self.ahead.len() < pace.piece_bytes() {
             return true;
         }
-        let may_look_ahead = matches!(self.input, Input::File(..));
+        let may_look_ahead = !matches!(self.input, Input::Pipe(..));
         may_look_ahead && self.ahead.len() < MAX_AHEAD_BYTES && !pace.covers(self.offset)
     }
 
@@ -217,6 +277,7 @@ impl Feed {
 impl Pull for Input {
     async fn pull(&mut self) -> std::io::Result<Option<Bytes>> {
         let (count, buffer) = match self {
+            Input::Span(span) => return span.pull().await,
             Input::File(file, buffer) => {
                 buffer.reserve(READ_BYTES);
                 (file.read_buf(buffer).await?, buffer)
@@ -234,13 +295,14 @@ impl fmt::Debug for Input {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.write_str(match self {
             Input::File(..) => "File",
+            Input::Span(..) => "Span",
             Input::Pipe(..) => "Pipe",
         })
     }
 }
 
 /// The content type by the extension of `path`.
-fn content_type_of(path: &Path) -> Option<&'static str> {
+pub(super) fn content_type_of(path: &Path) -> Option<&'static str> {
     let extension = path.extension()?.to_str()?.to_ascii_lowercase();
     let known = EXTENSIONS.iter().find(|known| known.0 == extension)?;
     Some(known.1)

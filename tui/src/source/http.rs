@@ -1,7 +1,7 @@
 //! A small HTTP client: connects, asks for a mount, follows redirects, reads
 //! the header block. Speaks to Icecast, SHOUTcast (`ICY 200 OK`), VLC and
-//! plain web servers. No ICY metadata is asked for: it would stand between
-//! the bytes of the stream.
+//! plain web servers. ICY metadata is asked for, since titles are in it, and
+//! taken out of the stream again.
 
 use std::io::ErrorKind;
 
@@ -12,6 +12,7 @@ use tokio::net::{TcpStream, lookup_host};
 use tokio::time::timeout;
 
 use super::body::{Body, Decoder, Framing};
+use super::icy::Icy;
 use super::{Patience, SourceError};
 
 /// Redirects that are followed.
@@ -46,6 +47,8 @@ pub(super) struct Head {
     location: Option<String>,
     length: Option<u64>,
     chunked: bool,
+    /// `icy-metaint`: bytes between two blocks of metadata.
+    icy_interval: Option<usize>,
     /// `Content-Type`.
     pub(super) content_type: Option<String>,
     /// `icy-name`.
@@ -63,7 +66,7 @@ pub(super) async fn get(uri: &Uri, patience: &Patience) -> Result<Answer, Source
             200..=299 => {
                 head.refuse_pages()?;
                 let decoder = Decoder::new(head.framing(), begun);
-                let body = Body::new(stream, decoder);
+                let body = Body::new(stream, decoder, head.icy_interval.map(Icy::new));
                 return Ok(Answer { head, body });
             }
             301 | 302 | 303 | 307 | 308 => {
@@ -144,7 +147,7 @@ fn request(uri: &Uri) -> String {
     let host = uri.authority().map_or("", |authority| authority.as_str());
     format!(
         "GET {target} HTTP/1.1\r\nHost: {host}\r\nUser-Agent: p2psp-tui/{}\r\nAccept: */*\r\n\
-         Connection: close\r\n\r\n",
+         Icy-MetaData: 1\r\nConnection: close\r\n\r\n",
         env!("CARGO_PKG_VERSION")
     )
 }
@@ -196,6 +199,9 @@ impl Head {
                 }
                 "content-type" if !value.is_empty() => head.content_type = Some(value),
                 "icy-name" | "ice-name" if !value.is_empty() => head.name = Some(value),
+                "icy-metaint" => {
+                    head.icy_interval = value.parse().ok().filter(|bytes| *bytes > 0);
+                }
                 "icy-br" => head.kbit = kbit(value.split(',').next()).or(head.kbit),
                 "ice-audio-info" if head.kbit.is_none() => {
                     head.kbit = kbit(value.split(';').find_map(|part| {
@@ -312,11 +318,12 @@ mod tests {
         let icecast = head(
             "HTTP/1.0 200 OK\r\nServer: Icecast 2.4.4\r\nContent-Type: audio/mpeg\r\n\
              ice-audio-info: ice-samplerate=44100;ice-bitrate=96;ice-channels=2\r\n\
-             icy-br:128, 128\r\nicy-name: My R\u{e4}dio\r\n\r\n",
+             icy-br:128, 128\r\nicy-metaint:16000\r\nicy-name: My R\u{e4}dio\r\n\r\n",
         );
         assert_eq!(icecast.content_type.as_deref(), Some("audio/mpeg"));
         assert_eq!(icecast.name.as_deref(), Some("My R\u{e4}dio"));
         assert_eq!(icecast.kbit, Some(128.0));
+        assert_eq!(icecast.icy_interval, Some(16_000));
         assert_eq!(icecast.framing(), Framing::Close);
         let info = head("HTTP/1.0 200 OK\r\nice-audio-info: bitrate=64000\r\n\r\n");
         assert_eq!(info.kbit, Some(64.0));
@@ -363,12 +370,12 @@ mod tests {
     }
 
     #[test]
-    fn a_request_names_the_host_and_asks_for_no_metadata() {
+    fn a_request_names_the_host_and_asks_for_titles() {
         let uri: Uri = "http://[::1]:8000/m?x=1".parse().expect("an address");
         let request = request(&uri);
         assert!(request.starts_with("GET /m?x=1 HTTP/1.1\r\nHost: [::1]:8000\r\n"));
         assert!(request.ends_with("Connection: close\r\n\r\n"));
-        assert!(!request.to_ascii_lowercase().contains("icy"));
+        assert!(request.contains("\r\nIcy-MetaData: 1\r\n"));
         assert_eq!((host_of(&uri), port_of(&uri)), ("::1", 8000));
     }
 }

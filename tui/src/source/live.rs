@@ -2,6 +2,7 @@
 //! said once, then the server is connected to again for ever, and the stream
 //! goes on (PROTOCOL.md 2.5).
 
+use std::collections::VecDeque;
 use std::fmt;
 use std::future::Future;
 use std::io;
@@ -20,6 +21,9 @@ use super::probe::{Probe, ProbeError, Pull};
 use super::{Origin, Patience, Source, SourceError, SourceInfo, SourceItem, SourceOptions};
 use crate::media::{Format, Scanner, wav_block_bytes};
 
+/// Titles of bytes that wait to be handed out; more are not told.
+const MAX_TITLES: usize = 256;
+
 /// A live source.
 #[derive(Debug)]
 pub(super) struct Live {
@@ -33,6 +37,9 @@ pub(super) struct Live {
     pace: Pace,
     cut_bytes: usize,
     wav: Option<WavJoint>,
+    /// Titles to come, with the number of bytes handed out before them.
+    titles: VecDeque<(u64, String)>,
+    handed_out: u64,
 }
 
 /// When a piece may go.
@@ -107,6 +114,8 @@ pub(super) async fn open(
         pace,
         cut_bytes: options.cut_bytes.max(1),
         wav,
+        titles: probe.titles.into(),
+        handed_out: 0,
     };
     let origin = Origin::Live(Box::new(live));
     Ok(Source::new(info, probe.header, header_given_up, origin))
@@ -116,6 +125,11 @@ impl Live {
     /// The next piece when it is due, or the end or return of the server.
     pub(super) async fn next(&mut self) -> SourceItem {
         loop {
+            if self.titles.front().is_some_and(|(at, _)| *at <= self.handed_out)
+                && let Some((_, title)) = self.titles.pop_front()
+            {
+                return SourceItem::Title(title);
+            }
             if !self.ahead.is_empty() {
                 return SourceItem::Data(self.hand_out().await);
             }
@@ -134,11 +148,13 @@ impl Live {
                 Link::Connecting(connecting, pause) => {
                     let pause = *pause;
                     match connecting.await {
-                        Ok((body, first)) => {
+                        Ok((mut body, first)) => {
+                            let title = body.title();
                             self.link = Link::Up(body);
                             if let Some(wav) = &mut self.wav {
                                 wav.reconnected();
                             }
+                            self.note(title);
                             self.take(&first);
                             return SourceItem::Up;
                         }
@@ -163,6 +179,8 @@ impl Live {
         self.quiet_since = None;
         let reason = match received {
             Ok(Ok(Some(bytes))) => {
+                let title = body.title();
+                self.note(title);
                 self.take(&bytes);
                 return None;
             }
@@ -180,6 +198,14 @@ impl Live {
         let (first, longest) = self.patience.retry;
         self.link = Link::Pause(Instant::now() + first, (first * 2).min(longest));
         SourceItem::Down { reason }
+    }
+
+    /// The title of the bytes that come next.
+    fn note(&mut self, title: Option<String>) {
+        let at = self.handed_out + self.ahead.len() as u64;
+        if let Some(title) = title.filter(|_| self.titles.len() < MAX_TITLES) {
+            self.titles.push_back((at, title));
+        }
     }
 
     /// Bytes that came.
@@ -207,7 +233,11 @@ impl Live {
                 pace.piece_bytes()
             }
         };
+        // Not past the next title.
+        let until_title = self.titles.front().map_or(u64::MAX, |(at, _)| at - self.handed_out);
+        let most = most.min(usize::try_from(until_title).unwrap_or(usize::MAX));
         let piece = self.ahead.split_to(most.min(self.ahead.len())).freeze();
+        self.handed_out += piece.len() as u64;
         match &mut self.pace {
             Pace::Free => {}
             Pace::Bucket(bucket) => bucket.take(Instant::now(), piece.len()),

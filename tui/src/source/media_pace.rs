@@ -37,6 +37,13 @@ impl MediaPace {
         })
     }
 
+    /// Lets the first byte be due then, which some other stream has kept busy
+    /// so far.
+    pub(super) fn begin_at(&mut self, at: Instant) {
+        let micros = self.timeline.micros_at(0);
+        self.schedule = Schedule::anchored(at, micros);
+    }
+
     /// The next bytes of the stream have come.
     pub(super) fn push(&mut self, bytes: &[u8]) {
         if let Some(scanner) = &mut self.scanner {

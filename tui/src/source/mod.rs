@@ -1,4 +1,4 @@
-//! Where a stream comes from: an Icecast mount, a file, standard input, or
+//! Where a stream comes from: an Icecast mount, files, standard input, or
 //! music made here (PROTOCOL.md 2.4, 2.5).
 //!
 //! [`open`] connects and looks at the first bytes; [`Source::next`] then hands
@@ -10,12 +10,16 @@ mod body;
 mod error;
 mod feed;
 mod http;
+mod icy;
 mod live;
 mod media_pace;
 mod music;
 mod pace;
+mod playlist;
 mod probe;
 mod spec;
+mod station;
+mod title;
 
 #[cfg(test)]
 mod tests;
@@ -27,6 +31,7 @@ use bytes::Bytes;
 use crate::media::{Format, Scanner};
 
 pub use error::SourceError;
+pub use playlist::{Playlist, PlaylistError, Track, names_several};
 pub use spec::{SourceSpec, SpecError};
 
 /// How the stream is wanted.
@@ -70,6 +75,13 @@ pub struct SourceInfo {
 pub enum SourceItem {
     /// The next bytes of the stream; never empty.
     Data(Bytes),
+    /// What the data that follows is called. It is clean, and may be empty.
+    Title(String),
+    /// Something of a playlist is passed over.
+    Skipped {
+        /// One line for people.
+        reason: String,
+    },
     /// A live source is gone; it is being connected to again.
     Down {
         /// One line for people.
@@ -77,7 +89,7 @@ pub enum SourceItem {
     },
     /// A live source is back; data follows.
     Up,
-    /// The end of a file or of standard input. It stays the end.
+    /// The end of files or of standard input. It stays the end.
     Ended,
 }
 
@@ -90,10 +102,15 @@ pub struct Source {
     /// Watches for headers that replace the first one.
     follower: Option<Scanner>,
     origin: Origin,
+    /// The title told last, empty if none.
+    told: String,
+    /// One that is to be told.
+    title: Option<String>,
 }
 
 #[derive(Debug)]
 enum Origin {
+    Station(Box<station::Station>),
     Live(Box<live::Live>),
     Feed(Box<feed::Feed>),
     Music(Box<music::Music>),
@@ -142,6 +159,7 @@ async fn open_with(
     match spec {
         SourceSpec::Http(uri) => live::open(uri, options, patience).await,
         SourceSpec::File(path) => feed::open_file(path, options, &patience).await,
+        SourceSpec::Files(playlist) => station::open(playlist, options, &patience).await,
         SourceSpec::Stdin => feed::open_stdin(options, &patience).await,
         SourceSpec::Music => Ok(music::open()),
     }
@@ -149,6 +167,7 @@ async fn open_with(
 
 impl Source {
     fn new(info: SourceInfo, header: Vec<u8>, header_given_up: bool, origin: Origin) -> Source {
+        let title = title::of_header(info.format, &header);
         // Only these can carry another header later on.
         let changes = matches!(info.format, Format::Ogg | Format::Matroska);
         Source {
@@ -157,6 +176,8 @@ impl Source {
             header,
             header_given_up,
             origin,
+            told: String::new(),
+            title,
         }
     }
 
@@ -167,15 +188,28 @@ impl Source {
     ///
     /// A file that can't be read any more; never for live sources and music.
     pub async fn next(&mut self) -> Result<SourceItem, SourceError> {
-        let item = match &mut self.origin {
-            Origin::Live(live) => live.next().await,
-            Origin::Feed(feed) => feed.next().await?,
-            Origin::Music(music) => music.next().await,
-        };
-        if let SourceItem::Data(bytes) = &item {
-            self.follow(bytes);
+        loop {
+            if let Some(title) = self.title.take()
+                && self.told != title
+            {
+                self.told.clone_from(&title);
+                return Ok(SourceItem::Title(title));
+            }
+            let item = match &mut self.origin {
+                Origin::Station(station) => station.next().await,
+                Origin::Live(live) => live.next().await,
+                Origin::Feed(feed) => feed.next().await?,
+                Origin::Music(music) => music.next().await,
+            };
+            match item {
+                SourceItem::Title(title) => self.title = Some(title),
+                SourceItem::Data(bytes) => {
+                    self.follow(&bytes);
+                    return Ok(SourceItem::Data(bytes));
+                }
+                item => return Ok(item),
+            }
         }
-        Ok(item)
     }
 
     /// What is known of the stream.
@@ -209,6 +243,10 @@ impl Source {
         } else if !header.is_empty() && header != self.header {
             self.header_given_up = false;
             self.header = header.to_vec();
+            if !matches!(self.origin, Origin::Station(_)) {
+                // One without a title takes the last one back.
+                self.title = Some(title::of_header(self.info.format, header).unwrap_or_default());
+            }
         }
     }
 }

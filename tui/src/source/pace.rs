@@ -40,6 +40,11 @@ pub(super) struct Schedule {
 }
 
 impl Schedule {
+    /// Media time `micros` is due then.
+    pub(super) fn anchored(at: Instant, micros: u64) -> Schedule {
+        Schedule { anchor: Some((at, micros)) }
+    }
+
     /// When media time `micros` is due. The first one asked for is due now;
     /// one that is late by more than a second is due now as well, and all
     /// that follow move with it.

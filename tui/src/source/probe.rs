@@ -12,6 +12,9 @@ use crate::media::{DETECT_BYTES, Format, Mark, Scanner};
 /// A probe ends here whatever it knows.
 const MAX_PROBE_BYTES: usize = 512 * 1024;
 
+/// Titles within it that are told.
+const MAX_TITLES: usize = 64;
+
 /// Media time that tells a mean rate.
 const RATE_SPAN_US: u64 = 1_000_000;
 
@@ -19,6 +22,11 @@ const RATE_SPAN_US: u64 = 1_000_000;
 pub(super) trait Pull {
     /// The next bytes, `None` at the end. Dropping the future loses nothing.
     fn pull(&mut self) -> impl Future<Output = io::Result<Option<Bytes>>> + Send;
+
+    /// A title, told once: that of the bytes pulled last and those after them.
+    fn title(&mut self) -> Option<String> {
+        None
+    }
 }
 
 /// What the first bytes show.
@@ -32,6 +40,8 @@ pub(super) struct Probe {
     pub(super) timeline: Timeline,
     /// The first complete header.
     pub(super) header: Vec<u8>,
+    /// Titles, with the number of bytes before them.
+    pub(super) titles: Vec<(u64, String)>,
     /// Whether the stream ended within the probe.
     pub(super) ended: bool,
     declared: Option<String>,
@@ -47,6 +57,7 @@ impl Probe {
             scanner: None,
             timeline: Timeline::by_marks(),
             header: Vec::new(),
+            titles: Vec::new(),
             ended: false,
             declared: declared.map(str::to_owned),
             wants_rate,
@@ -65,6 +76,11 @@ impl Probe {
                 Ok(Ok(Some(bytes))) => {
                     if self.bytes.is_empty() {
                         deadline = Instant::now() + patience.probe;
+                    }
+                    if self.titles.len() < MAX_TITLES
+                        && let Some(title) = source.title()
+                    {
+                        self.titles.push((self.bytes.len() as u64, title));
                     }
                     self.push(&bytes);
                 }

@@ -6,6 +6,8 @@ use std::str::FromStr;
 
 use http::Uri;
 
+use super::playlist::Playlist;
+
 /// Where the stream comes from.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum SourceSpec {
@@ -13,6 +15,8 @@ pub enum SourceSpec {
     Http(Uri),
     /// A path.
     File(PathBuf),
+    /// Several files, a directory, a playlist: one after the other.
+    Files(Playlist),
     /// `-`: standard input.
     Stdin,
     /// `music`: a tune made here. A file of that name is `./music`.
@@ -75,6 +79,7 @@ impl fmt::Display for SourceSpec {
         match self {
             SourceSpec::Http(uri) => uri.fmt(f),
             SourceSpec::File(path) => path.display().fmt(f),
+            SourceSpec::Files(playlist) => playlist.fmt(f),
             SourceSpec::Stdin => f.write_str("-"),
             SourceSpec::Music => f.write_str("music"),
         }
@@ -84,16 +89,16 @@ impl fmt::Display for SourceSpec {
 impl fmt::Display for SpecError {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
-            SpecError::Empty => {
-                f.write_str("no source given: give http://host:port/mount, a file, `-` or `music`")
-            }
+            SpecError::Empty => f.write_str(
+                "no source given: give http://host:port/mount, files, a directory, `-` or `music`",
+            ),
             SpecError::Https => f.write_str(
                 "https:// is not supported: use the server's http:// address, or pipe the \
                  stream in (curl -s https://… | p2psp-tui splitter --source -)",
             ),
             SpecError::Scheme(scheme) => write!(
                 f,
-                "{scheme}:// is not supported: give http://host:port/mount, a file, `-` or `music`"
+                "{scheme}:// is not supported: give http://host:port/mount, files, a directory, `-` or `music`"
             ),
             SpecError::Address(text) => {
                 write!(f, "{text} is no address: it looks like http://host:port/mount")

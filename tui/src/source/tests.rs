@@ -78,6 +78,7 @@ async fn data(source: &mut Source) -> (Vec<u8>, SourceItem) {
                 assert!(!bytes.is_empty());
                 all.extend(bytes);
             }
+            SourceItem::Title(_) => {}
             other => return (all, other),
         }
     }
@@ -283,6 +284,8 @@ async fn dropped_futures_lose_nothing() {
         tokio::select! {
             biased;
             item = source.next() => match item.expect("no error") {
+                SourceItem::Title(_) => {}
+                SourceItem::Skipped { reason } => panic!("{reason}"),
                 SourceItem::Data(bytes) => all.extend(bytes),
                 SourceItem::Up => ups += 1,
                 SourceItem::Down { .. } => downs += 1,

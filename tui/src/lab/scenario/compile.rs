@@ -14,6 +14,8 @@ use crate::lab::rng::Rng;
 
 /// Peers besides the monitor, unless a scenario says otherwise.
 const DEFAULT_PEERS: u64 = 9;
+/// Members that may be added by hand, unless a scenario says otherwise.
+const SPARE_MEMBERS: usize = 16;
 /// Datagrams that wait for a link of limited rate, unless a scenario says
 /// otherwise.
 const DEFAULT_QUEUE: u64 = 100;
@@ -37,7 +39,8 @@ pub(super) fn compile(file: &str, scenario: &Scenario, over: &Overrides) -> Resu
         cast.churn(span, churn.every.0 * chunk_us, crash, seed, joins)?;
     }
     let size = cast.roles.len();
-    let max_team = scenario.max_team.map_or(size.clamp(1, MAX_TEAM.into()) as u64, |max| max.0);
+    let room = (size + SPARE_MEMBERS).min(MAX_TEAM.into());
+    let max_team = scenario.max_team.map_or(room as u64, |max| max.0);
     let mut plan = Plan {
         name: scenario.name.clone().unwrap_or_else(|| file.to_owned()),
         seed,

@@ -5,6 +5,7 @@
 //! what is allowed there.
 
 mod compile;
+mod recipe;
 mod value;
 
 use std::path::Path;
@@ -15,6 +16,8 @@ use toml::Spanned;
 
 use self::value::{BurstLength, Milliseconds, Moment, Number, PerSecond, Share, Whole};
 use super::plan::Plan;
+pub use recipe::Recipe;
+use recipe::{DeedTable, RunTable};
 
 /// Most chunks of a run.
 pub const MAX_CHUNKS: u32 = 1_000_000_000;
@@ -65,14 +68,23 @@ pub struct Overrides {
     pub stop_at_us: Option<u64>,
 }
 
-/// Reads a scenario: one built in, or a file.
+/// The plan of a scenario: one built in, or a file.
 ///
 /// # Errors
 ///
 /// [`ScenarioError`] with file, line and what is allowed.
 pub fn load(name: &str, overrides: &Overrides) -> Result<Plan, ScenarioError> {
+    Ok(open(name, overrides)?.plan)
+}
+
+/// Reads a scenario, one built in or a file, or a run that was saved.
+///
+/// # Errors
+///
+/// [`ScenarioError`] with file, line and what is allowed.
+pub fn open(name: &str, overrides: &Overrides) -> Result<Recipe, ScenarioError> {
     if let Some((_, text)) = BUILT_IN.iter().find(|(built_in, _)| *built_in == name) {
-        return parse(name, text, overrides);
+        return read(name, text, overrides);
     }
     let path = Path::new(name);
     let fail = |reason: &str| {
@@ -85,15 +97,25 @@ pub fn load(name: &str, overrides: &Overrides) -> Result<Plan, ScenarioError> {
         return Err(fail("too long for a scenario"));
     }
     let text = std::fs::read_to_string(path).map_err(|error| fail(&error.to_string()))?;
-    parse(name, &text, overrides)
+    read(name, &text, overrides)
 }
 
-/// Reads the text of a scenario; `file` is what errors call it.
+/// The plan of a scenario's text; `file` is what errors call it.
 ///
 /// # Errors
 ///
 /// [`ScenarioError`] with file, line and what is allowed.
 pub fn parse(file: &str, text: &str, overrides: &Overrides) -> Result<Plan, ScenarioError> {
+    Ok(read(file, text, overrides)?.plan)
+}
+
+/// Reads the text of a scenario or of a run that was saved; `file` is what
+/// errors call it.
+///
+/// # Errors
+///
+/// [`ScenarioError`] with file, line and what is allowed.
+pub fn read(file: &str, text: &str, overrides: &Overrides) -> Result<Recipe, ScenarioError> {
     let at = |span: Option<std::ops::Range<usize>>, reason: &str| {
         let (line, column) = place(text, span.map_or(0, |span| span.start));
         let reason = reason.trim().replace('\n', "; ");
@@ -101,7 +123,26 @@ pub fn parse(file: &str, text: &str, overrides: &Overrides) -> Result<Plan, Scen
     };
     let scenario: Scenario =
         toml::from_str(text).map_err(|error| at(error.span(), error.message()))?;
-    compile::compile(file, &scenario, overrides).map_err(|wrong| at(wrong.span, &wrong.reason))
+    recipe(file, text, &scenario, overrides).map_err(|wrong| at(wrong.span, &wrong.reason))
+}
+
+fn recipe(
+    file: &str,
+    text: &str,
+    scenario: &Scenario,
+    overrides: &Overrides,
+) -> Result<Recipe, Wrong> {
+    let overrides = scenario.run.beneath(overrides);
+    let plan = compile::compile(file, scenario, &overrides)?;
+    Ok(Recipe {
+        script: recipe::script(&scenario.by_hand, &plan)?,
+        position: scenario.run.step.map_or(0, |step| step.0),
+        trace_hash: scenario.run.hash()?,
+        text: text.to_owned(),
+        named: scenario.name.is_some(),
+        overrides,
+        plan,
+    })
 }
 
 /// Line and column, from 1, of a place in a text.
@@ -157,6 +198,10 @@ struct Scenario {
     churn: Option<ChurnTable>,
     #[serde(default)]
     stop: StopTable,
+    #[serde(default)]
+    run: RunTable,
+    #[serde(default)]
+    by_hand: Vec<DeedTable>,
 }
 
 /// `[link]`: what all links are like.

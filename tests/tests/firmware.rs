@@ -1,0 +1,397 @@
+//! Boards in QEMU, in one team with real Linux peers: they play what the
+//! splitter sends, byte for byte, forward their share, come back after every
+//! kind of outage, and mind no nonsense.
+
+use std::io::{Read, Write};
+use std::net::{Ipv4Addr, SocketAddr, TcpListener, TcpStream, UdpSocket};
+use std::sync::{Mutex, MutexGuard, PoisonError};
+use std::time::Duration;
+
+use p2psp_core::wire::{self, MAX_DATAGRAM_BYTES, Message};
+use p2psp_core::{ChunkNumber, Departure, Key, NodeId, Role, Rules, TeamId};
+use p2psp_tests::board::{Board, BoardStatus, HOST, Lan, SPLITTER, TEAM_PORT};
+use p2psp_tests::{Format, Media, PATIENCE, Program};
+
+/// One emulated LAN at a time: the host has few cores.
+static HOST_AT_WORK: Mutex<()> = Mutex::new(());
+
+/// Port of the LAN's group.
+const GROUP_PORT: u16 = 1234;
+
+fn alone() -> MutexGuard<'static, ()> {
+    HOST_AT_WORK.lock().unwrap_or_else(PoisonError::into_inner)
+}
+
+/// Samples of the WAV file from the first whole frame in chunk `first` on.
+fn samples_from(wav: &[u8], first: usize, channels: usize) -> Vec<[i16; 2]> {
+    let data = wav.windows(4).position(|four| four == b"data").expect("a WAV file") + 8;
+    let frame = 2 * channels;
+    let offset = (first * 1024).saturating_sub(data).next_multiple_of(frame);
+    let sample = |at: &[u8]| i16::from_le_bytes([at[0], at[1]]);
+    let frames = wav[data + offset..].chunks_exact(frame);
+    frames.map(|frame| [sample(frame), sample(&frame[2 * channels - 2..])]).collect()
+}
+
+/// What was played is silence in whole blocks, and then `expected`, up to the
+/// last block; at least `least` frames of it.
+#[track_caller]
+fn assert_plays(played: &[[i16; 2]], expected: &[[i16; 2]], least: usize) {
+    let blocks = played.chunks(256);
+    let silent = blocks.take_while(|block| **block != expected[..256]).count() * 256;
+    assert!(silent < played.len(), "the first block is not played");
+    assert!(played[..silent].iter().all(|frame| *frame == [0; 2]), "not silent before");
+    let sound = &played[silent..];
+    let whole = sound.len() / 256 * 256;
+    assert!(whole >= least, "{whole} frames were played");
+    let differs = (0..whole).find(|at| sound[*at] != expected[*at]);
+    assert_eq!(differs, None, "of {whole} frames");
+}
+
+/// What the whole of a board's life must have been like.
+#[track_caller]
+fn assert_flawless(board: &Board) {
+    let status = board.status();
+    for count in ["lost", "overflowed", "concealed", "underruns", "dropped", "repeated"] {
+        assert_eq!(status.get(count), 0, "{count}: {}", board.report());
+    }
+    let line = board.wait_line("stack used: ");
+    let used = line.split(' ').rev().nth(1).and_then(|used| used.parse().ok());
+    let used: u32 = used.unwrap_or_else(|| panic!("no number in {line}"));
+    assert!(used <= 14_336, "more stack than its budget.toml says: {used} bytes");
+    println!("{line}");
+}
+
+/// Three Linux peers that write to nowhere.
+fn three_peers(lan: &Lan) -> [Program; 3] {
+    [(); 3].map(|()| lan.peer(&["--out", "/dev/null"]))
+}
+
+/// They leave without having lost anything.
+#[track_caller]
+fn assert_all_had_everything<const N: usize>(peers: [Program; N]) {
+    for mut peer in peers {
+        assert_eq!(peer.end(), 0, "{}", peer.report());
+        let summary = peer.summary(&peer.node());
+        assert_eq!(summary["chunks_lost"], 0, "{summary}");
+        assert!(summary["chunks_played"].as_u64() > Some(100), "{summary}");
+    }
+}
+
+#[test]
+fn a_board_plays_pcm_byte_for_byte_and_serves_linux_peers() {
+    let _alone = alone();
+    let media = Media::make(Format::Wav, 60);
+    let lan = Lan::new(1);
+    let splitter = lan.splitter(&["--source", media.arg(), "--max-team", "31", "--buffer", "24"]);
+    let peers = three_peers(&lan);
+    let mut board = lan.board(0, &["group=none", "seconds=15"]);
+    board.wait_end();
+    assert_flawless(&board);
+    let expected = samples_from(&media.bytes(), board.first_chunk(), 1);
+    assert_plays(&board.played(), &expected, 8 * 16_000);
+    // It was the origin of every fifth chunk, and they got all of them.
+    assert!(board.status().get("sent") > 100, "{:?}", board.status());
+    assert_all_had_everything(peers);
+    drop(splitter);
+}
+
+#[test]
+fn boards_share_a_lan_by_multicast() {
+    let _alone = alone();
+    play_stereo(12_000, "96", 20);
+}
+
+/// Ten minutes, for an idle host: `cargo test -p p2psp-tests --test firmware
+/// -- --ignored --nocapture`.
+#[test]
+#[ignore = "takes ten minutes of an idle host"]
+fn boards_play_48_khz_stereo_for_ten_minutes() {
+    let _alone = alone();
+    for board in play_stereo(48_000, "384", 600) {
+        assert_eq!(board.status().get("late_blocks"), 0, "{}", board.report());
+    }
+}
+
+/// Two boards and a Linux peer on one LAN play uncompressed sound.
+fn play_stereo(rate: u32, buffer: &str, seconds: usize) -> [Board; 2] {
+    let wav = stereo_noise(rate, seconds + 20);
+    let folder = tempfile::TempDir::new().expect("a temporary folder");
+    let path = folder.path().join("noise.wav");
+    std::fs::write(&path, &wav).expect("there is room");
+    let lan = Lan::new(2);
+    let source = path.display().to_string();
+    let splitter = lan.splitter(&["--source", &source, "--max-team", "31", "--buffer", buffer]);
+    let peer = lan.peer(&["--out", "/dev/null"]);
+    // The network stack asks for one address a second, and the buffer has to
+    // hide that: it is a little longer.
+    let until = format!("seconds={seconds}");
+    let first = lan.board(0, &[&until]);
+    first.wait_status(0, |status| status.state == "playing");
+    let mut boards = [first, lan.board(1, &[&until])];
+    for board in &mut boards {
+        board.wait_end_within(Duration::from_secs(seconds as u64) + PATIENCE);
+        assert_flawless(board);
+        let expected = samples_from(&wav, board.first_chunk(), 2);
+        assert_plays(&board.played(), &expected, (seconds - 8) * rate as usize);
+    }
+    assert_all_had_everything([peer]);
+    drop(splitter);
+    // Chunks go to the group once, and not to the other board.
+    let own = ["10.77.0.2", "10.77.0.3"].map(|ip| ip.parse().expect("an address"));
+    let sent = boards[0].datagrams();
+    let chunks = |to: Ipv4Addr| {
+        sent.iter().filter(|one| one.from == own[0] && one.to == to && one.len > 1000).count()
+    };
+    let group = chunks(Ipv4Addr::new(224, 0, 0, 1));
+    println!("to the group: {group} chunks, to the other board: {}", chunks(own[1]));
+    assert!(group > 5 * seconds, "{group}");
+    assert!(chunks(own[1]) < group / 10, "{}", chunks(own[1]));
+    boards
+}
+
+/// A WAV file of noise that is never silent.
+fn stereo_noise(rate: u32, seconds: usize) -> Vec<u8> {
+    let mut wav = b"RIFF\xff\xff\xff\xffWAVEfmt \x10\0\0\0\x01\0\x02\0".to_vec();
+    wav.extend(rate.to_le_bytes());
+    wav.extend((4 * rate).to_le_bytes());
+    wav.extend(b"\x04\0\x10\0data\xff\xff\xff\xff");
+    let mut seed = 1_u32;
+    for _ in 0..seconds * rate as usize * 2 {
+        seed = seed.wrapping_mul(1_664_525).wrapping_add(1_013_904_223);
+        wav.extend(((seed >> 18) as i16 + 1).to_le_bytes());
+    }
+    wav
+}
+
+#[test]
+fn a_board_plays_mp3_as_the_host_decodes_it() {
+    let _alone = alone();
+    let media = Media::make(Format::Mp3, 60);
+    let lan = Lan::new(1);
+    let args = ["--source", media.arg(), "--max-team", "31", "--buffer", "16"];
+    let splitter = lan.splitter(&args);
+    let peers = three_peers(&lan);
+    let mut board = lan.board(0, &["seconds=15"]);
+    board.wait_end();
+    assert_flawless(&board);
+    let expected = decode_mp3(&media.bytes()[board.first_chunk() * 1024..]);
+    assert_plays(&board.played(), &expected, 8 * 44_100);
+    assert_all_had_everything(peers);
+    drop(splitter);
+}
+
+/// What the decoder that the boards have makes of a stream on this host.
+fn decode_mp3(mut bytes: &[u8]) -> Vec<[i16; 2]> {
+    let mut decoder = nanomp3::Decoder::new();
+    let mut samples = [0_i16; nanomp3::MAX_SAMPLES_PER_FRAME];
+    let mut frames = Vec::new();
+    while !bytes.is_empty() {
+        let (consumed, decoded) = decoder.decode(bytes, &mut samples);
+        bytes = &bytes[consumed..];
+        let Ok(info) = decoded else { continue };
+        let channels = usize::from(info.channels.num());
+        let whole = samples[..info.samples_produced * channels].chunks_exact(channels);
+        frames.extend(whole.map(|frame| [frame[0], frame[channels - 1]]));
+    }
+    frames
+}
+
+#[test]
+fn a_board_comes_back_when_the_splitter_was_restarted() {
+    let _alone = alone();
+    let lan = Lan::new(1);
+    let args = ["--source", "music", "--max-team", "31", "--buffer", "16"];
+    let mut splitter = lan.splitter(&args);
+    let board = lan.board(0, &[]);
+    board.wait_status(0, |status| status.state == "playing");
+    splitter.signal(p2psp_tests::Signal::Kill);
+    splitter.wait_exit(PATIENCE);
+    let before = board.status();
+    let mut again = None;
+    plays_again(&board, &before, || again = Some(lan.splitter(&args)));
+}
+
+#[test]
+fn a_board_comes_back_when_its_cable_was_out() {
+    let _alone = alone();
+    let lan = Lan::new(1);
+    let args = ["--source", "music", "--max-team", "31", "--buffer", "16"];
+    let _splitter = lan.splitter(&args);
+    let board = lan.board(0, &[]);
+    board.wait_status(0, |status| status.state == "playing");
+    let out = board.status();
+    board.monitor("set_link n0 off");
+    // For ten seconds, by the board's clock.
+    let mark = board.mark();
+    board.wait_status(mark, |status| status.at > out.at + 10.0);
+    assert_eq!(board.status().state, "no network");
+    plays_again(&board, &out, || board.monitor("set_link n0 on"));
+}
+
+/// Does what brings the network back; the board joins and plays within ten
+/// seconds, without a reset.
+#[track_caller]
+fn plays_again(board: &Board, before: &BoardStatus, bring_back: impl FnOnce()) {
+    let mark = board.mark();
+    let back = board.status();
+    bring_back();
+    let again = board.wait_status(mark, |status| {
+        status.get("joins") > before.get("joins") && status.state == "playing"
+    });
+    let seconds = again.at - back.at;
+    println!("plays {seconds:.1} s after the network's return");
+    assert!(again.at > back.at, "it was reset:\n{}", board.report());
+    assert!(seconds < 10.0, "{seconds}:\n{}", board.report());
+}
+
+#[test]
+fn a_board_follows_a_change_of_its_address() {
+    let _alone = alone();
+    let lan = Lan::new(1);
+    let args = ["--source", "music", "--max-team", "31", "--buffer", "16"];
+    let _splitter = lan.splitter(&args);
+    let first = lan.dhcp_server("10.77.0.50");
+    let board = lan.board_by_dhcp(0, &[]);
+    board.wait_status(0, |status| status.state == "playing");
+    assert!(board.datagrams().iter().any(|one| one.from == Ipv4Addr::new(10, 77, 0, 50)));
+    let before = board.status();
+    drop(first);
+    let _second = lan.dhcp_server("10.77.0.60");
+    board.monitor("set_link n0 off");
+    let mark = board.mark();
+    board.wait_status(mark, |status| status.at > before.at + 2.0);
+    plays_again(&board, &before, || board.monitor("set_link n0 on"));
+    assert!(board.datagrams().iter().any(|one| one.from == Ipv4Addr::new(10, 77, 0, 60)));
+}
+
+#[test]
+fn ten_thousand_wrong_datagrams_do_not_disturb_the_sound() {
+    let _alone = alone();
+    let media = Media::make(Format::Wav, 60);
+    let lan = Lan::new(1);
+    let args = ["--source", media.arg(), "--max-team", "31", "--buffer", "24"];
+    let _splitter = lan.splitter(&args);
+    let mut board = lan.board(0, &["seconds=25"]);
+    board.wait_status(0, |status| status.state == "playing");
+    lan.run(|| {
+        let team = team_id();
+        let socket = UdpSocket::bind((HOST, 0)).expect("an address of this host");
+        let mut rng = Rng(5);
+        for number in 0..10_000_u32 {
+            let datagram = wrong_datagram(team, number, &mut rng);
+            let port = if number % 4 == 0 { GROUP_PORT } else { TEAM_PORT };
+            socket.send_to(&datagram, ("10.77.0.2", port)).expect("it is sent");
+            if number % 4 == 3 {
+                // The board's network chip holds nine frames.
+                std::thread::sleep(Duration::from_millis(2));
+            }
+        }
+    });
+    board.wait_end();
+    let status = board.status();
+    println!("{} of 10,000 were turned away and counted", status.get("rejected"));
+    assert!(status.get("rejected") > 5_000, "{status:?}");
+    assert_flawless(&board);
+    let expected = samples_from(&media.bytes(), board.first_chunk(), 1);
+    assert_plays(&board.played(), &expected, 16 * 16_000);
+}
+
+/// The team's number, as the splitter tells everybody who asks.
+fn team_id() -> TeamId {
+    let mut stream = TcpStream::connect(SPLITTER).expect("the splitter listens");
+    let mut frame = [0; 64];
+    let (role, rules) = (Role::Peer, Rules::Dbs);
+    let join = Message::Join { port: 9, role, rules, password: &[] };
+    let len = wire::frame(TeamId(0), join, &mut frame).expect("it fits");
+    stream.write_all(&frame[..len]).expect("it reads");
+    let mut answer = [0; 2 + 5];
+    stream.read_exact(&mut answer).expect("it answers");
+    let [_, _, _, team @ ..] = answer;
+    TeamId(u32::from_le_bytes(team))
+}
+
+/// Noise, datagrams of the wrong team, and well-made lies, some of them with a
+/// few bytes changed.
+fn wrong_datagram(team: TeamId, number: u32, rng: &mut Rng) -> Vec<u8> {
+    let mut bytes = vec![0; MAX_DATAGRAM_BYTES];
+    let payload = [7; 1024];
+    let origin = SocketAddr::from(([10, 77, 0, 9], 4552));
+    let id = NodeId { role: Role::Peer, number };
+    let message = match rng.below(5) {
+        0 => {
+            bytes.truncate(rng.below(200));
+            bytes.iter_mut().for_each(|byte| *byte = rng.below(256) as u8);
+            return bytes;
+        }
+        1 => Message::Chunk { number: ChunkNumber::new(number), origin, payload: &payload },
+        2 => Message::Hello { id, answer: true, rules: Rules::Ims, unicast: true },
+        3 => Message::Goodbye { id, reason: Departure::Ended },
+        _ => Message::Lost { number: ChunkNumber::new(number) },
+    };
+    let team = if rng.below(4) == 0 { TeamId(number) } else { team };
+    let tag = Key::new([rng.below(256) as u8; 16]).splitter_tag();
+    let len = wire::encode(team, tag, message, &mut bytes).expect("it fits");
+    bytes.truncate(len);
+    for _ in 0..rng.below(3) {
+        let at = rng.below(len);
+        bytes[at] = rng.below(256) as u8;
+    }
+    bytes
+}
+
+#[test]
+fn wrong_answers_to_a_join_only_delay_it() {
+    let _alone = alone();
+    let lan = Lan::new(1);
+    let board = lan.run(|| {
+        let splitter = TcpListener::bind(SPLITTER).expect("nobody listens there");
+        let board = lan.board(0, &[]);
+        let mut rng = Rng(11);
+        for attempt in 0..8_u32 {
+            let (mut stream, _) = splitter.accept().expect("the board tries again");
+            let mut request = [0; 16];
+            let _ = stream.read(&mut request);
+            let answer: Vec<u8> = match attempt {
+                0 => Vec::new(),
+                1 => b"HTTP/1.1 400 Bad Request\r\n\r\n".to_vec(),
+                2 => vec![0xff; 4000],
+                3 => refusal(),
+                _ => (0..3000).map(|_| rng.below(256) as u8).collect(),
+            };
+            let _ = stream.write_all(&answer);
+        }
+        board
+    });
+    let _splitter = lan.splitter(&["--source", "music", "--max-team", "31", "--buffer", "16"]);
+    let status = board.wait_status(0, |status| status.state == "playing");
+    assert_eq!(status.get("joins"), 1);
+}
+
+fn refusal() -> Vec<u8> {
+    let mut frame = [0; 64];
+    let refused = Message::Refused(wire::Refusal::TeamFull);
+    let len = wire::frame(TeamId(0), refused, &mut frame).expect("it fits");
+    frame[..len].to_vec()
+}
+
+/// Small, seeded randomness (xorshift).
+struct Rng(u64);
+
+impl Rng {
+    fn below(&mut self, end: usize) -> usize {
+        self.0 ^= self.0 << 13;
+        self.0 ^= self.0 >> 7;
+        self.0 ^= self.0 << 17;
+        (self.0 >> 8) as usize % end.max(1)
+    }
+}
+
+#[test]
+fn the_core_costs_a_board_few_instructions_whatever_the_team() {
+    let _alone = alone();
+    let costs = p2psp_tests::board::core_costs();
+    let cost = |team: u32| costs.iter().find(|cost| cost.0 == team).expect("it was measured").1;
+    println!("instructions a chunk: {} in a team of 8, {} in one of 32", cost(8), cost(32));
+    assert!(cost(8) < 10_000 && cost(32) < 10_000, "{costs:?}");
+    assert!(cost(32) < cost(8) * 3 / 2, "{costs:?}");
+}
