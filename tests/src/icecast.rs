@@ -17,9 +17,9 @@ use crate::netns::Host;
 use crate::program::{Signal, send};
 use crate::wait::{PATIENCE, required, wait_until};
 
-/// Of those that feed mounts.
 /// Where one listens that has a host to itself.
 const HOST_PORT: u16 = 8000;
+/// Of those that feed mounts.
 const PASSWORD: &str = "for-tests-only";
 /// How often a port is tried that turns out to be taken.
 const START_ATTEMPTS: usize = 5;

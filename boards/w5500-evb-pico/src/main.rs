@@ -1,28 +1,31 @@
-//! The P2PSP radio on the WIZnet W5500-EVB-Pico. Wiring: README.md.
+//! The P2PSP player on a WIZnet W5500-EVB-Pico with an I2S DAC.
 #![no_std]
 #![no_main]
 
-mod dac;
-
-use core::net::{Ipv4Addr, SocketAddr};
+#[path = "../../w5500-evb-pico2/src/i2s.rs"]
+mod i2s;
 
 use defmt_rtt as _;
-use embassy_executor::{Spawner, task};
+use panic_probe as _;
+
+use embassy_embedded_hal::shared_bus::asynch::spi::SpiDevice;
+use embassy_executor::{InterruptExecutor, Spawner, main, task};
 use embassy_net::{Config, Runner, Stack, StackResources};
 use embassy_net_wiznet::chip::W5500;
-use embassy_net_wiznet::{Device, State};
-use embassy_rp::clocks::RoscRng;
+use embassy_net_wiznet::{self as wiznet, Device};
+use embassy_rp::clocks::{RoscRng, clk_sys_freq};
+use embassy_rp::flash::{Blocking, Flash};
 use embassy_rp::gpio::{Input, Level, Output, Pull};
-use embassy_rp::peripherals::{DMA_CH0, DMA_CH1, DMA_CH2, PIO0, SPI0};
-use embassy_rp::pio::Pio;
-use embassy_rp::pio_programs::i2s::{PioI2sOut, PioI2sOutProgram};
-use embassy_rp::spi::{Async, Config as SpiConfig, Spi};
+use embassy_rp::interrupt::{InterruptExt, Priority, SWI_IRQ_1};
+use embassy_rp::peripherals::{DMA_CH0, DMA_CH1, DMA_CH2, FLASH, PIO0, SPI0};
+use embassy_rp::pio::{self, Pio};
+use embassy_rp::spi::{self, Async, Spi};
 use embassy_rp::watchdog::Watchdog;
-use embassy_rp::{bind_interrupts, dma, pio};
-use embassy_sync::zerocopy_channel::{Channel, Receiver, Sender};
-use embassy_sync::blocking_mutex::raw::NoopRawMutex;
-use embassy_time::{Delay, Duration};
-use embedded_hal_bus::spi::ExclusiveDevice;
+use embassy_rp::{Peri, bind_interrupts, dma, interrupt};
+use embassy_sync::blocking_mutex::raw::{CriticalSectionRawMutex, NoopRawMutex};
+use embassy_sync::mutex::Mutex;
+use embassy_sync::zerocopy_channel::Channel;
+use embassy_time::Duration;
 use p2psp_core::Lan;
 use p2psp_firmware::audio::{self, FULL_VOLUME, Playback};
 use p2psp_firmware::member::{self, Buffers, Leave};
@@ -30,55 +33,65 @@ use p2psp_firmware::memory::{Payload, Tables};
 use p2psp_firmware::queue::Queue;
 use p2psp_firmware::sound;
 use p2psp_firmware::status::Status;
-use panic_probe as _;
 use static_cell::{ConstStaticCell, StaticCell};
 
-use dac::{I2s, Words};
+use i2s::{BLOCKS, Block, Feeder, I2s};
 
-// -- what you may want to change --
+// -- choices --
 
 /// Where the splitter is.
-const SPLITTER: SocketAddr =
-    SocketAddr::new(core::net::IpAddr::V4(Ipv4Addr::new(192, 168, 1, 10)), 8001);
-/// The address of the Ethernet interface: unique in your network.
-const MAC: [u8; 6] = [0x02, 0x50, 0x32, 0x50, 0x53, 0x01];
-const SOUND: audio::Settings = audio::Settings { depth_ms: 500, volume: FULL_VOLUME };
+const SPLITTER: &str = match option_env!("P2PSP_SPLITTER") {
+    Some(address) => address,
+    None => "192.168.1.2:8001",
+};
+const SOUND: audio::Settings = audio::Settings { depth_ms: 300, volume: FULL_VOLUME };
+/// Slots of the buffer, a chunk each: 2 s need 64 at 128 kbit/s.
+const SLOTS: usize = 96;
+/// Room for 32 members of a team each: a splitter's 128 and the LAN's group.
+const WORDS: usize = 5;
+/// The board has 2 MB.
+const FLASH_BYTES: usize = 2 * 1024 * 1024;
+const WATCHDOG: Duration = Duration::from_secs(8);
+
+// -- clocks --
+
+/// The PLL's 12 MHz x 125 / 6 / 2.
+const SYS_HZ: u32 = 125_000_000;
+const _: () = assert!(i2s::error_ppm(SYS_HZ, 48_000) <= 64);
+const _: () = assert!(i2s::error_ppm(SYS_HZ, 44_100) <= 12);
+const _: () = assert!(i2s::has_usual_rates(SYS_HZ));
 
 // -- memory --
 
-/// Clock of the processor after reset, in Hz.
-const SYSTEM_HZ: u64 = 125_000_000;
-/// Slots of the buffer: 1.5 s at 128 kbit/s.
-const SLOTS: usize = 48;
-
-static TABLES: ConstStaticCell<Tables<1, SLOTS>> = ConstStaticCell::new(Tables::new());
+static TABLES: ConstStaticCell<Tables<WORDS, SLOTS>> = ConstStaticCell::new(Tables::new());
 static PAYLOAD: ConstStaticCell<Payload<SLOTS, 1024>> = ConstStaticCell::new(Payload::new());
-static QUEUE_BYTES: ConstStaticCell<[u8; 8192]> = ConstStaticCell::new([0; 8192]);
-static BUFFERS: ConstStaticCell<Buffers<5120, 2560>> = ConstStaticCell::new(Buffers::new());
+static QUEUE_BYTES: ConstStaticCell<[u8; 24 * 1024]> = ConstStaticCell::new([0; 24 * 1024]);
+static BUFFERS: ConstStaticCell<Buffers<8192, 4096>> = ConstStaticCell::new(Buffers::new());
 static RESOURCES: ConstStaticCell<StackResources<5>> = ConstStaticCell::new(StackResources::new());
+static FRAMES: ConstStaticCell<wiznet::State<6, 4>> = ConstStaticCell::new(wiznet::State::new());
 static SOUND_MEMORY: ConstStaticCell<audio::Memory> = ConstStaticCell::new(audio::Memory::new());
-static WORDS: ConstStaticCell<[Words; 2]> = ConstStaticCell::new([[0; 256]; 2]);
-static DEVICE: StaticCell<State<4, 4>> = StaticCell::new();
-static BLOCKS: StaticCell<Channel<'static, NoopRawMutex, Words>> = StaticCell::new();
+static DAC_BLOCKS: ConstStaticCell<[Block; BLOCKS]> =
+    ConstStaticCell::new([const { Block::new() }; BLOCKS]);
+
 static CHUNKS: StaticCell<Queue> = StaticCell::new();
+static DAC_QUEUE: StaticCell<Channel<'static, CriticalSectionRawMutex, Block>> = StaticCell::new();
+static SPI: StaticCell<SharedSpi> = StaticCell::new();
+static URGENT: InterruptExecutor = InterruptExecutor::new();
 static STATUS: Status = Status::new();
+/// Nobody asks this board to leave.
 static LEAVE: Leave = Leave::new();
 
 bind_interrupts!(struct Irqs {
-    PIO0_IRQ_0 => pio::InterruptHandler<PIO0>;
     DMA_IRQ_0 => dma::InterruptHandler<DMA_CH0>, dma::InterruptHandler<DMA_CH1>,
         dma::InterruptHandler<DMA_CH2>;
+    PIO0_IRQ_0 => pio::InterruptHandler<PIO0>;
 });
 
-// -- tasks --
+type SharedSpi = Mutex<NoopRawMutex, Spi<'static, SPI0, Async>>;
+type Bus = SpiDevice<'static, NoopRawMutex, Spi<'static, SPI0, Async>, Output<'static>>;
+type Chip = wiznet::Runner<'static, W5500, Bus, Input<'static>, Output<'static>>;
 
-type Chip = embassy_net_wiznet::Runner<
-    'static,
-    W5500,
-    ExclusiveDevice<Spi<'static, SPI0, Async>, Output<'static>, Delay>,
-    Input<'static>,
-    Output<'static>,
->;
+// -- tasks --
 
 #[task]
 async fn ethernet(chip: Chip) -> ! {
@@ -91,26 +104,21 @@ async fn network(mut runner: Runner<'static, Device<'static>>) -> ! {
 }
 
 #[task]
-async fn team(stack: Stack<'static>, queue: &'static Queue) {
+async fn team(stack: Stack<'static>, settings: member::Settings, queue: &'static Queue) {
     let peer = TABLES.take().peer(PAYLOAD.take());
-    let settings =
-        member::Settings { splitter: SPLITTER, port: 4552, group: Some(Lan::DEFAULT_GROUP) };
     let buffers = BUFFERS.take().slices();
     member::run(stack, settings, peer, buffers, queue, &STATUS, &LEAVE).await;
 }
 
 #[task]
-async fn play(queue: &'static Queue, blocks: Sender<'static, NoopRawMutex, Words>) -> ! {
+async fn play(queue: &'static Queue, mut dac: I2s) -> ! {
     let mut playback = Playback::new(SOUND_MEMORY.take(), SOUND);
-    sound::run(&mut playback, queue, &STATUS, &mut I2s { blocks, started: false }).await
+    sound::run(&mut playback, queue, &STATUS, &mut dac).await
 }
 
 #[task]
-async fn feed(
-    blocks: Receiver<'static, NoopRawMutex, Words>,
-    i2s: PioI2sOut<'static, PIO0, 0>,
-) -> ! {
-    dac::feed(blocks, i2s).await
+async fn feed(feeder: Feeder) -> ! {
+    feeder.run().await
 }
 
 #[task]
@@ -119,54 +127,77 @@ async fn report() -> ! {
 }
 
 #[task]
-async fn light(mut led: Output<'static>) -> ! {
-    STATUS.show(|lit| led.set_level(if lit { Level::High } else { Level::Low })).await
+async fn show(mut led: Output<'static>) -> ! {
+    STATUS.show(|lit| led.set_level(lit.into())).await
 }
 
 #[task]
 async fn guard(mut watchdog: Watchdog) -> ! {
-    watchdog.start(Duration::from_secs(8));
-    STATUS.guard(|| watchdog.feed(Duration::from_secs(8))).await
+    watchdog.start(WATCHDOG);
+    STATUS.guard(|| watchdog.feed(WATCHDOG)).await
 }
 
-#[embassy_executor::main]
+#[interrupt]
+unsafe fn SWI_IRQ_1() {
+    // SAFETY: the handler of the interrupt with which it is started.
+    unsafe { URGENT.on_interrupt() }
+}
+
+#[main]
 async fn main(spawner: Spawner) {
     let p = embassy_rp::init(Default::default());
-
-    // The W5500 is wired on the board.
-    let mut config = SpiConfig::default();
-    config.frequency = 33_000_000;
-    let (miso, mosi, clock) = (p.PIN_16, p.PIN_19, p.PIN_18);
-    let select = Output::new(p.PIN_17, Level::High);
-    let interrupt = Input::new(p.PIN_21, Pull::Up);
-    let reset = Output::new(p.PIN_20, Level::High);
-    // The DAC is yours: see README.md.
-    let (data, bit_clock, word_clock) = (p.PIN_11, p.PIN_9, p.PIN_10);
     let led = Output::new(p.PIN_25, Level::Low);
+    let (i2s_data, i2s_bit_clock, i2s_word_clock) = (p.PIN_9, p.PIN_10, p.PIN_11);
+    let (w5500_miso, w5500_mosi, w5500_clock) = (p.PIN_16, p.PIN_19, p.PIN_18);
+    let w5500_select = Output::new(p.PIN_17, Level::High);
+    let w5500_reset = Output::new(p.PIN_20, Level::High);
+    let w5500_interrupt = Input::new(p.PIN_21, Pull::Up);
 
-    let spi = Spi::new(p.SPI0, clock, mosi, miso, p.DMA_CH0, p.DMA_CH1, Irqs, config);
-    let Ok(spi) = ExclusiveDevice::new(spi, select, Delay);
-    let state = DEVICE.init(State::new());
-    let chip = embassy_net_wiznet::new(MAC, state, spi, interrupt, reset).await;
-    let (device, chip) = defmt::unwrap!(chip.map_err(|_| ()), "the W5500 does not answer");
-    let seed = RoscRng.next_u64();
-    let config = Config::dhcpv4(Default::default());
-    let (stack, runner) = embassy_net::new(device, config, RESOURCES.take(), seed);
+    let Ok(splitter) = SPLITTER.parse() else {
+        defmt::panic!("P2PSP_SPLITTER is no IP:PORT: {}", SPLITTER);
+    };
+    defmt::assert_eq!(clk_sys_freq(), SYS_HZ);
+    spawner.spawn(guard(Watchdog::new(p.WATCHDOG)).unwrap());
+    spawner.spawn(show(led).unwrap());
+    spawner.spawn(report().unwrap());
 
-    let Pio { mut common, sm0, .. } = Pio::new(p.PIO0, Irqs);
-    let program = PioI2sOutProgram::new(&mut common);
-    let i2s = PioI2sOut::new(
-        &mut common, sm0, p.DMA_CH2, Irqs, data, bit_clock, word_clock, 48_000, 16, &program,
+    let mut pio = Pio::new(p.PIO0, Irqs);
+    let (dac, feeder) = i2s::new(
+        &mut pio.common,
+        pio.sm0,
+        dma::Channel::new(p.DMA_CH2, Irqs),
+        i2s_data,
+        i2s_bit_clock,
+        i2s_word_clock,
+        DAC_QUEUE.init(Channel::new(DAC_BLOCKS.take())),
+        SYS_HZ,
     );
-    let (sender, receiver) = BLOCKS.init(Channel::new(WORDS.take())).split();
-    let queue: &'static Queue = CHUNKS.init(Queue::new(QUEUE_BYTES.take()));
+    SWI_IRQ_1.set_priority(Priority::P2);
+    URGENT.start(SWI_IRQ_1).spawn(feed(feeder).unwrap());
 
-    spawner.spawn(defmt::unwrap!(ethernet(chip)));
-    spawner.spawn(defmt::unwrap!(network(runner)));
-    spawner.spawn(defmt::unwrap!(team(stack, queue)));
-    spawner.spawn(defmt::unwrap!(play(queue, sender)));
-    spawner.spawn(defmt::unwrap!(feed(receiver, i2s)));
-    spawner.spawn(defmt::unwrap!(report()));
-    spawner.spawn(defmt::unwrap!(light(led)));
-    spawner.spawn(defmt::unwrap!(guard(Watchdog::new(p.WATCHDOG))));
+    let mut config = spi::Config::default();
+    config.frequency = 33_000_000;
+    let (clock, mosi, miso) = (w5500_clock, w5500_mosi, w5500_miso);
+    let spi = Spi::new(p.SPI0, clock, mosi, miso, p.DMA_CH0, p.DMA_CH1, Irqs, config);
+    let bus = SpiDevice::new(SPI.init(Mutex::new(spi)), w5500_select);
+    let chip = wiznet::new(mac(p.FLASH), FRAMES.take(), bus, w5500_interrupt, w5500_reset).await;
+    let (device, chip) = chip.unwrap_or_else(|error| defmt::panic!("no W5500: {}", error));
+    spawner.spawn(ethernet(chip).unwrap());
+
+    let config = Config::dhcpv4(Default::default());
+    let seed = RoscRng.next_u64();
+    let (stack, runner) = embassy_net::new(device, config, RESOURCES.take(), seed);
+    spawner.spawn(network(runner).unwrap());
+    let queue: &'static Queue = CHUNKS.init(Queue::new(QUEUE_BYTES.take()));
+    let settings = member::Settings { splitter, port: 4552, group: Some(Lan::DEFAULT_GROUP) };
+    spawner.spawn(team(stack, settings, queue).unwrap());
+    spawner.spawn(play(queue, dac).unwrap());
+}
+
+/// A locally administered address, made from the flash chip's number.
+fn mac(flash: Peri<'static, FLASH>) -> [u8; 6] {
+    let mut id = [1; 8];
+    // Whatever it reads is an address.
+    let _ = Flash::<_, Blocking, FLASH_BYTES>::new_blocking(flash).blocking_unique_id(&mut id);
+    [0x02, id[0] ^ id[1], id[2] ^ id[3], id[4] ^ id[5], id[6], id[7]]
 }
