@@ -415,7 +415,9 @@ impl Member<'_> {
             let (due, most, chunk_bytes) = due_chunks(peer);
             self.queue.set_behind(due as usize * chunk_bytes, most as usize * chunk_bytes);
             let full = !self.queue.has_room(chunk_bytes);
-            if due == 0 || (full && due <= most) {
+            // Whether anything is due beside that the peer knows best: a chunk
+            // may wait aside, far ahead of all others.
+            if full && due <= most {
                 return;
             }
             match peer.next_chunk() {
