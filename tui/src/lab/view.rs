@@ -155,16 +155,7 @@ fn peer(lab: &Lab, member: &Member, before: Option<&Member>, t: f64) -> Option<P
         players_dropped: 0,
         stream: StreamInfo::default(),
         buffer: BufferFill::of(&buffer),
-        counts: PeerSummary {
-            chunks_received: stats.chunks_received,
-            chunks_played: stats.chunks_played,
-            chunks_lost: stats.chunks_lost,
-            duplicates: stats.duplicates,
-            late: stats.late,
-            bytes_played: stats.bytes_played,
-            chunks_sent: stats.chunks_sent,
-            rejected: stats.rejects.total(),
-        },
+        counts: PeerSummary::of(&stats),
         loss_ratio: match stats.chunks_played + stats.chunks_lost {
             0 => 0.0,
             due => stats.chunks_lost as f64 / due as f64,

@@ -137,7 +137,7 @@ pub async fn run(
     let listener = listen(options.player).await?;
     enter_lan(&options, &mut socket, &observer)?;
     let Some(mut joined) = first_join(&options, &mut socket, &mut stop).await? else {
-        let nothing = summary(&PeerStats::default());
+        let nothing = PeerSummary::of(&PeerStats::default());
         observer.report(UNNAMED, &Event::PeerSummary(nothing));
         return Ok(nothing);
     };
@@ -506,7 +506,7 @@ impl Life {
             result = Err(PeerError::Output(error));
         }
         self.publish();
-        let summary = summary(&self.stats());
+        let summary = PeerSummary::of(&self.stats());
         self.observer.report(&self.name, &Event::PeerSummary(summary));
         result.map(|()| summary)
     }
@@ -577,8 +577,8 @@ impl Life {
             players_dropped: hub.dropped,
             stream: self.stream.clone(),
             buffer: BufferFill::of(&buffer),
-            counts: summary(&stats),
-            loss_ratio: summary(&stats).loss_ratio(),
+            counts: PeerSummary::of(&stats),
+            loss_ratio: PeerSummary::of(&stats).loss_ratio(),
             latency: Latency::of(&buffer, chunk_ms(chunk_bytes, stream_rate)),
             chunk_bytes,
             pending: tables.waiting(),
@@ -590,19 +590,6 @@ impl Life {
             ring: if screen { Ring::of(&peer, self.watch.begin) } else { Ring::default() },
             tables: if screen { tables } else { Tables::default() },
         }
-    }
-}
-
-fn summary(stats: &PeerStats) -> PeerSummary {
-    PeerSummary {
-        chunks_received: stats.chunks_received,
-        chunks_played: stats.chunks_played,
-        chunks_lost: stats.chunks_lost,
-        duplicates: stats.duplicates,
-        late: stats.late,
-        bytes_played: stats.bytes_played,
-        chunks_sent: stats.chunks_sent,
-        rejected: stats.rejects.total(),
     }
 }
 

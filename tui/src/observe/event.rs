@@ -3,6 +3,7 @@
 use std::fmt;
 use std::net::SocketAddr;
 
+use p2psp_core::PeerStats;
 use serde::{Serialize, Serializer};
 
 use super::snapshot::NodeSnapshot;
@@ -174,6 +175,22 @@ impl Event {
                 Level::Warning
             }
             _ => Level::Info,
+        }
+    }
+}
+
+impl PeerSummary {
+    /// What a peer has counted.
+    pub fn of(stats: &PeerStats) -> PeerSummary {
+        PeerSummary {
+            chunks_received: stats.chunks_received,
+            chunks_played: stats.chunks_played,
+            chunks_lost: stats.chunks_lost,
+            duplicates: stats.duplicates,
+            late: stats.late,
+            bytes_played: stats.bytes_played,
+            chunks_sent: stats.chunks_sent,
+            rejected: stats.rejects.total(),
         }
     }
 }
