@@ -136,6 +136,10 @@ fn who_does_not_want_to_be_found_is_not() {
     let mut wrong = peer(&other, &["Quiet"]);
     assert_eq!(wrong.wait_exit(PATIENCE), 1);
     assert!(wrong.stderr().contains("neither a station"), "{}", wrong.stderr());
+    // Which resolvers would take for 5.0.95.128.
+    let mut digits = peer(&other, &["83910528"]);
+    assert_eq!(digits.wait_exit(PATIENCE), 1);
+    assert!(digits.stderr().contains("no station called 83910528"), "{}", digits.stderr());
     // An address always works.
     let mut told = peer(&other, &["10.0.1.1:8001"]);
     told.wait_joined();

@@ -84,25 +84,39 @@ pub fn choose(ask: bool, bind: &SocketAddr) -> Result<SocketAddr, Unfound> {
 ///
 /// # Errors
 ///
-/// [`Unfound`] if there are several.
+/// [`Unfound`] if there are several, or none and it can't be a host's name.
 pub fn named(name: &str, bind: &SocketAddr) -> Result<Option<SocketAddr>, Unfound> {
     let (sender, is_host) = mpsc::channel();
-    let host = (name.to_owned(), 0);
-    std::thread::spawn(move || {
-        let _ = sender.send(host.to_socket_addrs().is_ok());
-    });
+    if may_be_host(name) {
+        let host = (name.to_owned(), 0);
+        std::thread::spawn(move || {
+            let _ = sender.send(host.to_socket_addrs().is_ok());
+        });
+    }
     let meant = |station: &Station| {
         station.name.eq_ignore_ascii_case(name) || station.team.eq_ignore_ascii_case(name)
     };
-    let Ok(mut stations) = look(SAME_NAME, SAME_NAME, meant) else { return Ok(None) };
+    let mut stations = match look(SAME_NAME, SAME_NAME, meant) {
+        Err(_) if may_be_host(name) => return Ok(None),
+        looked => looked?,
+    };
     if stations.is_empty() && is_host.try_recv() != Ok(true) {
         stations = look(PATIENCE, SAME_NAME, meant)?;
     }
     match &stations[..] {
-        [] => Ok(None),
+        [] if may_be_host(name) => Ok(None),
+        [] => Err(Unfound::Failed(format!(
+            "there is no station called {name} on this network: see p2psp-tui stations"
+        ))),
         [one] => address(one, bind).map(Some),
         several => Err(ambiguous(&format!("there are several stations called {name}"), several)),
     }
+}
+
+/// Whether `name` may be a host's. Digits alone are a team, though resolvers
+/// take them for a whole IPv4 address, 83910528 for 5.0.95.128.
+fn may_be_host(name: &str) -> bool {
+    !name.bytes().all(|byte| byte.is_ascii_digit())
 }
 
 fn browser() -> Result<Browser, String> {
@@ -294,6 +308,14 @@ mod tests {
         let one = station("a", "00000001");
         assert_eq!(address(&one, &v4), Ok(one.addrs[0]));
         assert!(matches!(address(&one, &v6), Err(Unfound::Failed(_))));
+    }
+
+    #[test]
+    fn a_team_of_digits_is_no_host() {
+        assert!(!may_be_host("83910528"));
+        for host in ["radio", "radio.local", "deadbeef", "1e100.net", "10.1"] {
+            assert!(may_be_host(host), "{host}");
+        }
     }
 
     #[test]
