@@ -220,7 +220,8 @@ impl Board {
     fn start(lan: &Lan, place: u32, args: &[&str]) -> Board {
         let folder = TempDir::new().expect("a temporary folder");
         let mut semihosting = "enable=on,target=native,arg=p2psp".to_owned();
-        for argument in args.iter().chain(&[&*format!("splitter={SPLITTER}"), "out=dac"]) {
+        // The last one counts.
+        for argument in [&*format!("splitter={SPLITTER}"), "out=dac"].iter().chain(args) {
             semihosting += &format!(",arg={argument}");
         }
         let qemu = required("qemu-system-arm", "qemu-system-arm");
