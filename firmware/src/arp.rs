@@ -17,7 +17,7 @@ use smoltcp::wire::{
 };
 
 /// Questions that may wait to be sent; of more, the stack takes care.
-const MOST: usize = 32;
+const MOST: usize = 16;
 
 /// An Ethernet header and an ARP packet.
 const FRAME_BYTES: usize = 14 + 28;

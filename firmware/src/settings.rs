@@ -1,7 +1,7 @@
 //! What a user sets up on a board, from texts: they are compiled in, or come
 //! from a command line.
 
-use core::net::{Ipv4Addr, SocketAddr};
+use core::net::{Ipv4Addr, SocketAddr, SocketAddrV4};
 
 use embassy_net::{Config, Ipv4Cidr, StaticConfigV4};
 
@@ -18,8 +18,9 @@ pub enum Splitter {
 impl Splitter {
     /// `IP:PORT`, the name or team of a station, or nothing for any station.
     pub fn parse(text: &'static str) -> Splitter {
-        match (text.trim(), text.trim().parse()) {
-            (_, Ok(address)) => Splitter::At(address),
+        // The network stack of the boards speaks IPv4 alone.
+        match (text.trim(), text.trim().parse::<SocketAddrV4>()) {
+            (_, Ok(address)) => Splitter::At(address.into()),
             ("", _) => Splitter::Station(None),
             (name, _) => Splitter::Station(Some(name)),
         }

@@ -11,7 +11,7 @@ pub struct Logger;
 static LOGGER: Logger = Logger;
 
 /// Longest line of arguments.
-const ARGUMENTS_BYTES: usize = 512;
+const ARGUMENTS_BYTES: usize = 256;
 
 /// Room for [`arguments`].
 pub type ArgumentsBuffer = [u8; ARGUMENTS_BYTES];

@@ -91,7 +91,7 @@ impl Arguments {
                     Some(network) => arguments.network = network,
                     None => log::warn!("no address: {}", value),
                 },
-                "group" => arguments.group = value.parse().ok(),
+                "group" => arguments.group = value.parse().ok().map(SocketAddr::V4),
                 "out" => arguments.out = File::create(value),
                 "seconds" => arguments.seconds = value.parse().ok(),
                 "volume" => arguments.sound.volume = value.parse().unwrap_or(FULL_VOLUME),
