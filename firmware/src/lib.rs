@@ -9,6 +9,7 @@ pub mod audio;
 pub mod dac;
 pub mod dialogue;
 pub mod discovery;
+mod handover;
 pub mod member;
 pub mod memory;
 pub mod queue;

@@ -11,12 +11,13 @@ use embassy_net::{IpAddress, IpEndpoint, Stack};
 use embassy_sync::blocking_mutex::raw::CriticalSectionRawMutex;
 use embassy_sync::signal::Signal;
 use embassy_time::{Duration, Instant as Time, TimeoutError, Timer, with_deadline, with_timeout};
-use p2psp_core::{Departure, Instant, Lan, Node, NodeId, Peer, PeerEvent, Playout};
+use p2psp_core::{Departure, Instant, Lan, Node, NodeId, Peer, PeerEvent};
 
 use crate::arp::Questions;
 use crate::audio;
 use crate::dialogue::{Dialogue, FRAME_BUFFER_BYTES, Failure, REQUEST_BYTES};
 use crate::discovery;
+use crate::handover::{Due, HAND_OVER_PAUSE, hand_over, play_out};
 use crate::queue::Queue;
 use crate::settings::Splitter;
 use crate::status::{State, Status};
@@ -34,10 +35,6 @@ const REJOIN_PAUSES: (Duration, Duration) = (Duration::from_millis(250), Duratio
 const SEND_PATIENCE: Duration = Duration::from_millis(1250);
 /// How long the end of a connection may take.
 const ABORT_TIME: Duration = Duration::from_millis(250);
-/// How soon to look again whether the sound has room for the next chunk.
-const HAND_OVER_PAUSE: Duration = Duration::from_millis(10);
-/// How long the sound of a stream that has ended may go on.
-const PLAY_OUT_TIME: Duration = Duration::from_secs(10);
 /// How often status and address are looked at.
 const TICK: Duration = Duration::from_millis(500);
 /// Datagrams taken in a row before other things get their turn.
@@ -366,12 +363,12 @@ impl Member<'_> {
         let mut leaving = false;
         let mut tick = Time::now() + TICK;
         loop {
-            self.hand_over(peer);
+            hand_over(peer, self.shared.queue);
             if let Some(outcome) = self.events(peer, leaving) {
                 if outcome == Outcome::Over || !peer.buffer().playing {
                     return outcome;
                 }
-                self.play_out(peer).await;
+                play_out(peer, self.shared.queue).await;
                 return outcome;
             }
             if outgoing.is_none() {
@@ -382,8 +379,8 @@ impl Member<'_> {
                 });
             }
             let deadline = peer.poll_timeout().map_or(tick, |deadline| tick.min(time(deadline)));
-            let deadline = match due_chunks(peer) {
-                (0, ..) => deadline,
+            let deadline = match Due::of(peer).chunks {
+                0 => deadline,
                 _ => deadline.min(Time::now() + HAND_OVER_PAUSE),
             };
             match self.next_event(&outgoing, deadline).await {
@@ -453,54 +450,9 @@ impl Member<'_> {
                 });
                 idle &= embassy_futures::poll_once(received).is_pending();
             }
-            self.hand_over(peer);
+            hand_over(peer, self.shared.queue);
             if idle {
                 return;
-            }
-        }
-    }
-
-    /// Hands what is due to the sound, as far as there is room: what is not
-    /// handed over stays in the peer's buffer, up to half of `B`.
-    fn hand_over(&self, peer: &mut Peer<'_>) {
-        loop {
-            let (due, most, chunk_bytes) = due_chunks(peer);
-            self.shared.queue.set_behind(due as usize * chunk_bytes, most as usize * chunk_bytes);
-            let full = !self.shared.queue.has_room(chunk_bytes);
-            // Whether anything is due beside that the peer knows best: a chunk
-            // may wait aside, far ahead of all others.
-            if full && due <= most {
-                return;
-            }
-            match peer.next_chunk() {
-                Playout::Chunk { .. } if full => self.shared.queue.drop_chunk(),
-                Playout::Chunk { number, payload } => {
-                    let pushed = self.shared.queue.push(number.get(), payload);
-                    debug_assert!(pushed, "there was room");
-                }
-                // Its number will be missing.
-                Playout::Lost { .. } => {}
-                Playout::NotYet => return,
-            }
-        }
-    }
-
-    /// Plays what is left when the stream has ended.
-    async fn play_out(&self, peer: &mut Peer<'_>) {
-        let chunk_bytes = usize::from(peer.chunk_bytes());
-        let until = Time::now() + PLAY_OUT_TIME;
-        self.shared.queue.set_behind(0, 0);
-        while Time::now() < until {
-            if !self.shared.queue.has_room(chunk_bytes) {
-                Timer::after(HAND_OVER_PAUSE).await;
-                continue;
-            }
-            match peer.next_chunk() {
-                Playout::Chunk { number, payload } => {
-                    self.shared.queue.push(number.get(), payload);
-                }
-                Playout::Lost { .. } => {}
-                Playout::NotYet => return,
             }
         }
     }
@@ -544,20 +496,6 @@ impl Member<'_> {
     fn address(&self) -> Option<embassy_net::Ipv4Address> {
         self.stack.config_v4().map(|config| config.address.address())
     }
-}
-
-/// Chunks whose turn to be played has come, how many of them may wait, and the
-/// length of each.
-fn due_chunks(peer: &Peer<'_>) -> (u32, u32, usize) {
-    let buffer = peer.buffer();
-    let due = match (buffer.cursor, buffer.highest) {
-        (Some(cursor), Some(highest)) if buffer.playing => {
-            i64::from(cursor.distance_to(highest)) + 1 - i64::from(buffer.chunks)
-        }
-        _ => 0,
-    };
-    let due = u32::try_from(due).unwrap_or(0);
-    (due, buffer.chunks / 2, peer.chunk_bytes().into())
 }
 
 /// A datagram that waits to be sent.
