@@ -12,6 +12,7 @@ pub mod discovery;
 mod handover;
 pub mod member;
 pub mod memory;
+pub mod player;
 pub mod queue;
 pub mod settings;
 pub mod sound;

@@ -2,6 +2,7 @@
 //! played to the sound; joins again, for as long as it takes, when the
 //! splitter, the link or the address goes away.
 
+use core::mem::MaybeUninit;
 use core::net::{IpAddr, SocketAddr};
 
 use embassy_futures::select::{Either, Either4, select, select4};
@@ -40,6 +41,9 @@ const TICK: Duration = Duration::from_millis(500);
 /// Datagrams taken in a row before other things get their turn.
 const RECEIVE_BUDGET: usize = 16;
 
+/// Port of a board's team socket, if nothing else is said.
+const TEAM_PORT: u16 = 4552;
+
 /// Where the team is.
 #[derive(Debug, Clone, Copy)]
 pub struct Settings {
@@ -50,6 +54,13 @@ pub struct Settings {
     /// The group of the LAN, for IMS; [`Lan::DEFAULT_GROUP`] mostly. Without
     /// it the board plays by DBS.
     pub group: Option<SocketAddr>,
+}
+
+impl Settings {
+    /// The usual ones: port 4552 and, on a LAN, [`Lan::DEFAULT_GROUP`].
+    pub const fn new(splitter: Splitter) -> Settings {
+        Settings { splitter, port: TEAM_PORT, group: Some(Lan::DEFAULT_GROUP) }
+    }
 }
 
 /// Memory for the sockets.
@@ -64,10 +75,14 @@ pub struct Buffers<const RX: usize, const TX: usize> {
     tcp_rx: [u8; 1024],
     tcp_tx: [u8; 64],
     scratch: Scratch,
+    /// Not all zeros when it is empty.
+    metadata: MaybeUninit<[Metadata; 3]>,
 }
 
 /// Datagrams that can wait in a socket.
 const DATAGRAMS: usize = 16;
+/// Of the datagrams in a socket, in one direction.
+type Metadata = [PacketMetadata; DATAGRAMS];
 /// For a datagram on its way out, or the frame of a join dialogue.
 type Scratch = [u8; FRAME_BUFFER_BYTES];
 
@@ -79,6 +94,7 @@ pub struct BufferSlices<'b> {
     tcp_rx: &'b mut [u8],
     tcp_tx: &'b mut [u8],
     scratch: &'b mut Scratch,
+    metadata: &'b mut [Metadata; 3],
 }
 
 /// Asks the board to leave the team in good order.
@@ -107,6 +123,7 @@ impl<const RX: usize, const TX: usize> Buffers<RX, TX> {
             tcp_rx: [0; 1024],
             tcp_tx: [0; 64],
             scratch: [0; FRAME_BUFFER_BYTES],
+            metadata: MaybeUninit::uninit(),
         }
     }
 
@@ -119,6 +136,7 @@ impl<const RX: usize, const TX: usize> Buffers<RX, TX> {
             tcp_rx: &mut self.tcp_rx,
             tcp_tx: &mut self.tcp_tx,
             scratch: &mut self.scratch,
+            metadata: self.metadata.write([[PacketMetadata::EMPTY; DATAGRAMS]; 3]),
         }
     }
 }
@@ -137,17 +155,14 @@ pub async fn run(
     buffers: BufferSlices<'_>,
     shared: Shared<'_>,
 ) {
-    let BufferSlices { team, group, tx, tcp_rx, tcp_tx, scratch } = buffers;
-    let (mut rx_meta, mut tx_meta) =
-        ([PacketMetadata::EMPTY; DATAGRAMS], [PacketMetadata::EMPTY; DATAGRAMS]);
-    // Nothing is sent from the group's port.
-    let (mut group_meta, mut no_meta) =
-        ([PacketMetadata::EMPTY; DATAGRAMS], [PacketMetadata::EMPTY; 0]);
+    let BufferSlices { team, group, tx, tcp_rx, tcp_tx, scratch, metadata } = buffers;
+    let [received, sent, group_received] = metadata;
     let mut member = Member {
         stack,
         settings,
-        socket: UdpSocket::new(stack, &mut rx_meta, team, &mut tx_meta, tx),
-        group: UdpSocket::new(stack, &mut group_meta, group, &mut no_meta, &mut []),
+        socket: UdpSocket::new(stack, received, team, sent, tx),
+        // Nothing is sent from the group's port.
+        group: UdpSocket::new(stack, group_received, group, &mut [], &mut []),
         scratch,
         shared,
     };

@@ -3,26 +3,30 @@
 use embassy_time::{Duration, Timer};
 
 use crate::audio::Playback;
-use crate::dac::{BLOCK_FRAMES, Dac, Underrun, UnsupportedRate};
+use crate::dac::{BLOCK_FRAMES, Dac, Frame, Underrun, UnsupportedRate};
 use crate::queue::Queue;
 use crate::status::Status;
 
 /// Pause while there is nothing to play.
 const IDLE_PAUSE: Duration = Duration::from_millis(10);
 
+/// Room for a block; not in the task's own memory, which is copied when it
+/// starts.
+pub type Block = [Frame; BLOCK_FRAMES];
+
 /// Plays for ever.
 pub async fn run(
     playback: &mut Playback<'_>,
+    block: &mut Block,
     queue: &Queue,
     status: &Status,
     dac: &mut impl Dac,
 ) -> ! {
-    let mut block = [[0; 2]; BLOCK_FRAMES];
     let mut rate = 0;
     let mut can_play = false;
     loop {
         status.sound_is_alive();
-        let wanted = playback.next_block(queue, &mut block);
+        let wanted = playback.next_block(queue, block);
         if let Some(wanted) = wanted.filter(|wanted| *wanted != rate) {
             rate = wanted;
             can_play = match dac.start(rate).await {
@@ -34,7 +38,7 @@ pub async fn run(
             };
         }
         if wanted.is_some() && can_play {
-            if let Err(Underrun) = dac.play(&block).await {
+            if let Err(Underrun) = dac.play(block).await {
                 status.update(|now| now.late_blocks += 1);
             }
         } else {

@@ -7,9 +7,7 @@
 use core::task::Context;
 
 use cortex_m::peripheral::NVIC;
-use embassy_net_driver::{
-    Capabilities, Driver, HardwareAddress, LinkState, RxToken, TxToken,
-};
+use embassy_net_driver::{Capabilities, Driver, HardwareAddress, LinkState, RxToken, TxToken};
 use embassy_sync::waitqueue::AtomicWaker;
 
 /// Bytes of the longest frame.
@@ -96,10 +94,7 @@ impl Lan9118 {
         // It interrupts by a high level; until it knows that, by a low one.
         write(register::IRQ_CFG, 1 << 8 | 1 << 4 | 1);
         write(register::TX_CFG, 1 << 1);
-        mac_write(
-            mac::CONTROL,
-            MAC_FULL_DUPLEX | MAC_ALL_MULTICAST | MAC_TX_ON | MAC_RX_ON,
-        );
+        mac_write(mac::CONTROL, MAC_FULL_DUPLEX | MAC_ALL_MULTICAST | MAC_TX_ON | MAC_RX_ON);
         phy_write(phy::INTERRUPT_MASK, PHY_INT_LINK);
         write(register::INT_STS, u32::MAX);
         write(register::INT_EN, INT_RX_STATUS | INT_PHY);

@@ -17,17 +17,14 @@ use core::net::SocketAddr;
 use core::sync::atomic::{AtomicBool, Ordering};
 
 use embassy_executor::{SpawnToken, raw, task};
-use embassy_net::{Config, Runner, Stack, StackResources};
+use embassy_net::Config;
 use embassy_time::Timer;
 use p2psp_core::Lan;
-use p2psp_firmware::arp::{Asking, Questions};
-use p2psp_firmware::audio::{self, FULL_VOLUME, Playback};
-use p2psp_firmware::member::{self, Buffers, Leave, Shared};
-use p2psp_firmware::memory::{Payload, Tables};
-use p2psp_firmware::queue::Queue;
+use p2psp_firmware::audio::{self, FULL_VOLUME};
+use p2psp_firmware::member::{Leave, Settings};
+use p2psp_firmware::memory::Tables;
+use p2psp_firmware::player::{Parts, Receiver, Room, Speaker};
 use p2psp_firmware::settings::{self, Splitter};
-use p2psp_firmware::sound;
-use p2psp_firmware::status::Status;
 use static_cell::ConstStaticCell;
 
 use dac::HostDac;
@@ -38,6 +35,8 @@ use lan9118::Lan9118;
 
 /// Slots of the buffer: 1.5 s at 128 kbit/s, or 2 s of uncompressed sound.
 const SLOTS: usize = if cfg!(feature = "large") { 768 } else { 48 };
+/// Longest chunk, in bytes.
+const CHUNK: usize = 1024;
 /// What waits before the DAC, in bytes.
 const QUEUE: usize = if cfg!(feature = "large") { 512 * 1024 } else { 8 * 1024 };
 /// What waits to be read, for the team and for the group each, in bytes.
@@ -48,18 +47,11 @@ const SOUND: audio::Settings = audio::Settings {
 };
 
 static TABLES: ConstStaticCell<Tables<1, SLOTS>> = ConstStaticCell::new(Tables::new());
-static PAYLOAD: ConstStaticCell<Payload<SLOTS, 1024>> = ConstStaticCell::new(Payload::new());
-static QUEUE_BYTES: ConstStaticCell<[u8; QUEUE]> = ConstStaticCell::new([0; QUEUE]);
-static BUFFERS: ConstStaticCell<Buffers<RX, 2560>> = ConstStaticCell::new(Buffers::new());
-static RESOURCES: ConstStaticCell<StackResources<5>> = ConstStaticCell::new(StackResources::new());
+static ROOM: ConstStaticCell<Room<SLOTS, CHUNK, QUEUE, RX, 2560>> =
+    ConstStaticCell::new(Room::new());
 static DRIVER: ConstStaticCell<Lan9118> = ConstStaticCell::new(Lan9118::new());
-static SOUND_MEMORY: ConstStaticCell<audio::Memory> = ConstStaticCell::new(audio::Memory::new());
-
 static ARGUMENTS: ConstStaticCell<host::ArgumentsBuffer> =
     ConstStaticCell::new(host::arguments_buffer());
-static CHUNKS: static_cell::StaticCell<Queue> = static_cell::StaticCell::new();
-static STATUS: Status = Status::new();
-static QUESTIONS: Questions = Questions::new();
 static LEAVE: Leave = Leave::new();
 
 // -- what the command line says --
@@ -105,32 +97,34 @@ impl Arguments {
 
 // -- tasks --
 
-type Device = Asking<'static, &'static mut Lan9118>;
-
 #[task]
-async fn network(mut runner: Runner<'static, Device>) -> ! {
-    runner.run().await
-}
-
-#[task]
-async fn team(stack: Stack<'static>, settings: member::Settings, queue: &'static Queue) {
-    let peer = TABLES.take().peer(PAYLOAD.take());
-    let buffers = BUFFERS.take().slices();
-    let shared = Shared { queue, status: &STATUS, questions: &QUESTIONS, leave: &LEAVE };
-    member::run(stack, settings, peer, buffers, shared).await;
+async fn receive(
+    receiver: Receiver<SLOTS, CHUNK>,
+    splitter: Splitter,
+    group: Option<SocketAddr>,
+    network: Config,
+) {
+    let ethernet = DRIVER.take();
+    ethernet.start();
+    let parts = Parts {
+        ethernet,
+        // This machine has neither LED nor watchdog.
+        light: |_| {},
+        feed: || {},
+        // It has no better source of numbers.
+        seed: embassy_time::Instant::now().as_ticks(),
+        network,
+        team: Settings { group, ..Settings::new(splitter) },
+        leave: &LEAVE,
+    };
+    receiver.run(TABLES.take(), parts).await;
     log::info!("stack used: {} bytes", host::stack_used());
     host::exit(true);
 }
 
 #[task]
-async fn play(queue: &'static Queue, sound: audio::Settings, out: Option<File>) -> ! {
-    let mut playback = Playback::new(SOUND_MEMORY.take(), sound);
-    sound::run(&mut playback, queue, &STATUS, &mut HostDac::new(out)).await
-}
-
-#[task]
-async fn report() -> ! {
-    STATUS.report().await
+async fn speak(speaker: Speaker, sound: audio::Settings, out: Option<File>) -> ! {
+    speaker.run(sound, HostDac::new(out)).await
 }
 
 #[task]
@@ -143,24 +137,15 @@ async fn leave_after(seconds: u64) {
 fn main() -> ! {
     clock::start();
     host::start_log();
-    let arguments = Arguments::read();
-    let driver = DRIVER.take();
-    driver.start();
-    let device = Asking::new(driver, &QUESTIONS);
-    let (stack, runner) = embassy_net::new(device, arguments.network, RESOURCES.take(), seed());
-    let queue: &'static Queue = CHUNKS.init(Queue::new(QUEUE_BYTES.take()));
-    let Arguments { splitter, group, .. } = arguments;
-    let settings = member::Settings { splitter, port: 4552, group };
+    let Arguments { splitter, network, out, seconds, sound, group } = Arguments::read();
+    let (receiver, speaker) = ROOM.take().split();
 
     static EXECUTOR: static_cell::StaticCell<raw::Executor> = static_cell::StaticCell::new();
-    let executor: &'static raw::Executor =
-        EXECUTOR.init(raw::Executor::new(core::ptr::null_mut()));
+    let executor: &'static raw::Executor = EXECUTOR.init(raw::Executor::new(core::ptr::null_mut()));
     let spawner = executor.spawner();
-    spawn(&spawner, network(runner));
-    spawn(&spawner, team(stack, settings, queue));
-    spawn(&spawner, play(queue, arguments.sound, arguments.out));
-    spawn(&spawner, report());
-    if let Some(seconds) = arguments.seconds {
+    spawn(&spawner, receive(receiver, splitter, group, network));
+    spawn(&spawner, speak(speaker, sound, out));
+    if let Some(seconds) = seconds {
         spawn(&spawner, leave_after(seconds));
     }
     loop {
@@ -175,11 +160,6 @@ fn spawn<S, E>(spawner: &embassy_executor::Spawner, token: Result<SpawnToken<S>,
         Ok(token) => spawner.spawn(token),
         Err(_) => panic!("a task is started once"),
     }
-}
-
-/// A seed for ports and sequence numbers: the emulation has no better one.
-fn seed() -> u64 {
-    embassy_time::Instant::now().as_ticks()
 }
 
 // -- sleep: QEMU's WFE does not sleep, its WFI does --

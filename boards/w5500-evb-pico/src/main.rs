@@ -10,9 +10,8 @@ use panic_probe as _;
 
 use embassy_embedded_hal::shared_bus::asynch::spi::SpiDevice;
 use embassy_executor::{InterruptExecutor, Spawner, main, task};
-use embassy_net::{Runner, Stack, StackResources};
-use embassy_net_wiznet::chip::W5500;
 use embassy_net_wiznet as wiznet;
+use embassy_net_wiznet::chip::W5500;
 use embassy_rp::clocks::{RoscRng, clk_sys_freq};
 use embassy_rp::flash::{Blocking, Flash};
 use embassy_rp::gpio::{Input, Level, Output, Pull};
@@ -26,15 +25,11 @@ use embassy_sync::blocking_mutex::raw::{CriticalSectionRawMutex, NoopRawMutex};
 use embassy_sync::mutex::Mutex;
 use embassy_sync::zerocopy_channel::Channel;
 use embassy_time::Duration;
-use p2psp_core::Lan;
-use p2psp_firmware::arp::{Asking, Questions};
-use p2psp_firmware::audio::{self, FULL_VOLUME, Playback};
-use p2psp_firmware::member::{self, Buffers, Leave, Shared};
-use p2psp_firmware::memory::{Payload, Tables};
-use p2psp_firmware::queue::Queue;
+use p2psp_firmware::audio::{self, FULL_VOLUME};
+use p2psp_firmware::member::{self, Leave};
+use p2psp_firmware::memory::Tables;
+use p2psp_firmware::player::{Parts, Room, Speaker};
 use p2psp_firmware::settings::{self, Splitter};
-use p2psp_firmware::sound;
-use p2psp_firmware::status::Status;
 use static_cell::{ConstStaticCell, StaticCell};
 
 use i2s::{BLOCKS, Block, Feeder, I2s};
@@ -65,23 +60,17 @@ const _: () = assert!(i2s::has_usual_rates(SYS_HZ));
 // -- memory --
 
 static TABLES: ConstStaticCell<Tables<WORDS, SLOTS>> = ConstStaticCell::new(Tables::new());
-static PAYLOAD: ConstStaticCell<Payload<SLOTS, 1024>> = ConstStaticCell::new(Payload::new());
-static QUEUE_BYTES: ConstStaticCell<[u8; 24 * 1024]> = ConstStaticCell::new([0; 24 * 1024]);
-static BUFFERS: ConstStaticCell<Buffers<8192, 4096>> = ConstStaticCell::new(Buffers::new());
-static RESOURCES: ConstStaticCell<StackResources<5>> = ConstStaticCell::new(StackResources::new());
+/// 24 KiB before the DAC; 8 KiB that wait to be read, from the team and from the
+/// group each, and 4 KiB to be sent.
+static ROOM: ConstStaticCell<Room<SLOTS, 1024, { 24 * 1024 }, 8192, 4096>> =
+    ConstStaticCell::new(Room::new());
 static FRAMES: ConstStaticCell<wiznet::State<6, 4>> = ConstStaticCell::new(wiznet::State::new());
-static SOUND_MEMORY: ConstStaticCell<audio::Memory> = ConstStaticCell::new(audio::Memory::new());
 static DAC_BLOCKS: ConstStaticCell<[Block; BLOCKS]> =
     ConstStaticCell::new([const { Block::new() }; BLOCKS]);
 
-static CHUNKS: StaticCell<Queue> = StaticCell::new();
 static DAC_QUEUE: StaticCell<Channel<'static, CriticalSectionRawMutex, Block>> = StaticCell::new();
 static SPI: StaticCell<SharedSpi> = StaticCell::new();
 static URGENT: InterruptExecutor = InterruptExecutor::new();
-static STATUS: Status = Status::new();
-static QUESTIONS: Questions = Questions::new();
-/// Nobody asks this board to leave.
-static LEAVE: Leave = Leave::new();
 
 bind_interrupts!(struct Irqs {
     DMA_IRQ_0 => dma::InterruptHandler<DMA_CH0>, dma::InterruptHandler<DMA_CH1>,
@@ -91,7 +80,6 @@ bind_interrupts!(struct Irqs {
 
 type SharedSpi = Mutex<NoopRawMutex, Spi<'static, SPI0, Async>>;
 type Bus = SpiDevice<'static, NoopRawMutex, Spi<'static, SPI0, Async>, Output<'static>>;
-type Device = Asking<'static, wiznet::Device<'static>>;
 type Chip = wiznet::Runner<'static, W5500, Bus, Input<'static>, Output<'static>>;
 
 // -- tasks --
@@ -102,43 +90,13 @@ async fn ethernet(chip: Chip) -> ! {
 }
 
 #[task]
-async fn network(mut runner: Runner<'static, Device>) -> ! {
-    runner.run().await
-}
-
-#[task]
-async fn team(stack: Stack<'static>, settings: member::Settings, queue: &'static Queue) {
-    let peer = TABLES.take().peer(PAYLOAD.take());
-    let buffers = BUFFERS.take().slices();
-    let shared = Shared { queue, status: &STATUS, questions: &QUESTIONS, leave: &LEAVE };
-    member::run(stack, settings, peer, buffers, shared).await;
-}
-
-#[task]
-async fn play(queue: &'static Queue, mut dac: I2s) -> ! {
-    let mut playback = Playback::new(SOUND_MEMORY.take(), SOUND);
-    sound::run(&mut playback, queue, &STATUS, &mut dac).await
+async fn speak(speaker: Speaker, dac: I2s) -> ! {
+    speaker.run(SOUND, dac).await
 }
 
 #[task]
 async fn feed(feeder: Feeder) -> ! {
     feeder.run().await
-}
-
-#[task]
-async fn report() -> ! {
-    STATUS.report().await
-}
-
-#[task]
-async fn show(mut led: Output<'static>) -> ! {
-    STATUS.show(|lit| led.set_level(lit.into())).await
-}
-
-#[task]
-async fn guard(mut watchdog: Watchdog) -> ! {
-    watchdog.start(WATCHDOG);
-    STATUS.guard(|| watchdog.feed(WATCHDOG)).await
 }
 
 #[interrupt]
@@ -150,7 +108,7 @@ unsafe fn SWI_IRQ_1() {
 #[main]
 async fn main(spawner: Spawner) {
     let p = embassy_rp::init(Default::default());
-    let led = Output::new(p.PIN_25, Level::Low);
+    let mut led = Output::new(p.PIN_25, Level::Low);
     let (i2s_data, i2s_bit_clock, i2s_word_clock) = (p.PIN_9, p.PIN_10, p.PIN_11);
     let (w5500_miso, w5500_mosi, w5500_clock) = (p.PIN_16, p.PIN_19, p.PIN_18);
     let w5500_select = Output::new(p.PIN_17, Level::High);
@@ -158,13 +116,12 @@ async fn main(spawner: Spawner) {
     let w5500_interrupt = Input::new(p.PIN_21, Pull::Up);
 
     let splitter = Splitter::parse(SPLITTER.unwrap_or(""));
-    let Some(address) = settings::network(ADDRESS.unwrap_or("")) else {
+    let Some(network) = settings::network(ADDRESS.unwrap_or("")) else {
         defmt::panic!("P2PSP_ADDRESS is no IP/BITS[,GATEWAY]: {}", ADDRESS);
     };
     defmt::assert_eq!(clk_sys_freq(), SYS_HZ);
-    spawner.spawn(guard(Watchdog::new(p.WATCHDOG)).unwrap());
-    spawner.spawn(show(led).unwrap());
-    spawner.spawn(report().unwrap());
+    let mut watchdog = Watchdog::new(p.WATCHDOG);
+    watchdog.start(WATCHDOG);
 
     let mut pio = Pio::new(p.PIO0, Irqs);
     let (dac, feeder) = i2s::new(
@@ -189,14 +146,19 @@ async fn main(spawner: Spawner) {
     let (device, chip) = chip.unwrap_or_else(|error| defmt::panic!("no W5500: {}", error));
     spawner.spawn(ethernet(chip).unwrap());
 
-    let seed = RoscRng.next_u64();
-    let device = Asking::new(device, &QUESTIONS);
-    let (stack, runner) = embassy_net::new(device, address, RESOURCES.take(), seed);
-    spawner.spawn(network(runner).unwrap());
-    let queue: &'static Queue = CHUNKS.init(Queue::new(QUEUE_BYTES.take()));
-    let settings = member::Settings { splitter, port: 4552, group: Some(Lan::DEFAULT_GROUP) };
-    spawner.spawn(team(stack, settings, queue).unwrap());
-    spawner.spawn(play(queue, dac).unwrap());
+    let (receiver, speaker) = ROOM.take().split();
+    spawner.spawn(speak(speaker, dac).unwrap());
+    let parts = Parts {
+        ethernet: device,
+        light: |lit: bool| led.set_level(lit.into()),
+        feed: || watchdog.feed(WATCHDOG),
+        seed: RoscRng.next_u64(),
+        network,
+        team: member::Settings::new(splitter),
+        // Nobody asks this board to leave.
+        leave: &Leave::new(),
+    };
+    receiver.run(TABLES.take(), parts).await;
 }
 
 /// A locally administered address, made from the flash chip's number.
