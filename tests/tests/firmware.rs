@@ -324,7 +324,7 @@ fn wrong_datagram(team: TeamId, number: u32, rng: &mut Rng) -> Vec<u8> {
             return bytes;
         }
         1 => Message::Chunk { number: ChunkNumber::new(number), origin, payload: &payload },
-        2 => Message::Hello { id, answer: true, rules: Rules::Ims, unicast: true },
+        2 => Message::Hello { id, answer: true, rules: Rules::Ims, unicast: true, status: None },
         3 => Message::Goodbye { id, reason: Departure::Ended },
         _ => Message::Lost { number: ChunkNumber::new(number) },
     };
