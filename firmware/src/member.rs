@@ -300,6 +300,7 @@ impl Member<'_> {
             now.state = State::Buffering;
             now.joins += 1;
         });
+        peer.set_status(Some(self.status.get().of_player()));
         info!("joined the team as number {}", peer.id().number);
         if !audio::can_play(&stream) {
             warning!("this stream can't be played here: send WAV (16 bits, IMA-ADPCM) or MP3");
@@ -355,6 +356,7 @@ impl Member<'_> {
                 self.status.network_is_alive();
                 self.status.count(peer.stats());
                 self.status.update(|now| now.overflowed = self.queue.dropped());
+                peer.set_status(Some(self.status.get().of_player()));
                 if address != self.address() {
                     warning!("the address has changed");
                     return Outcome::Again;
