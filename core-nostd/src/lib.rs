@@ -33,6 +33,7 @@ mod peer;
 mod pending;
 mod sets;
 mod splitter;
+mod status;
 mod storage;
 mod time;
 mod title;
@@ -53,6 +54,7 @@ pub use splitter::{
     Admission, History, Member, MemberView, PushError, Splitter, SplitterConfig, SplitterEvent,
     SplitterMemory, SplitterState, SplitterStats,
 };
+pub use status::{PlayerState, PlayerStatus};
 pub use storage::{SplitterStorage, Storage};
 pub use time::Instant;
 pub use title::{BadTitle, Title};

@@ -10,10 +10,12 @@ use core::net::SocketAddr;
 
 use serde::{Deserialize, Serialize};
 
-use crate::{ChunkNumber, Departure, Key, NodeId, Reject, Role, Rules, Tag, TeamId, title};
+use crate::{
+    ChunkNumber, Departure, Key, NodeId, PlayerStatus, Reject, Role, Rules, Tag, TeamId, title,
+};
 
 /// Version of the wire format; the first byte of every datagram and frame.
-pub const VERSION: u8 = 2;
+pub const VERSION: u8 = 3;
 
 /// Longest payload of a chunk, in bytes: with all headers it fits an Ethernet
 /// frame on IPv6 too.
@@ -84,6 +86,8 @@ pub enum Message<'a> {
         /// The sender does not hear the receiver's multicast and asks to be
         /// served by unicast for the next seconds (9, ours).
         unicast: bool,
+        /// How the sender's player is doing; to the splitter only (3.7).
+        status: Option<PlayerStatus>,
     },
     /// "I leave", or the answer to it (7).
     Goodbye {
@@ -301,6 +305,7 @@ pub fn deframe(bytes: &[u8]) -> Result<Option<Deframed<'_>>, Reject> {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::PlayerState;
 
     const TEAM: TeamId = TeamId(0x0403_0201);
     const ID: NodeId = NodeId { role: Role::Peer, number: 3 };
@@ -338,10 +343,16 @@ mod tests {
             &[0, 0x0b, 0x0a, 0, 0, 0, 10, 0, 0, 7, 0xc1, 0x3e, 3, b'a', b'b', b'c'],
         );
         let (dbs, ims) = (Rules::Dbs, Rules::Ims);
-        let hello = Message::Hello { id: ID, answer: true, rules: dbs, unicast: false };
-        golden(hello, &[1, 0, 3, 1, 0, 0]);
-        let hello = Message::Hello { id: ID, answer: false, rules: ims, unicast: true };
-        golden(hello, &[1, 0, 3, 0, 1, 1]);
+        let hello =
+            Message::Hello { id: ID, answer: true, rules: dbs, unicast: false, status: None };
+        golden(hello, &[1, 0, 3, 1, 0, 0, 0]);
+        let hello =
+            Message::Hello { id: ID, answer: false, rules: ims, unicast: true, status: None };
+        golden(hello, &[1, 0, 3, 0, 1, 1, 0]);
+        let (state, level_ms) = (PlayerState::Playing, 480);
+        let status = Some(PlayerStatus { state, level_ms, concealed: 3, underruns: u32::MAX });
+        let hello = Message::Hello { id: ID, answer: false, rules: ims, unicast: false, status };
+        golden(hello, &[1, 0, 3, 0, 1, 0, 1, 1, 0xe0, 3, 3, 255, 255, 255, 255, 15]);
         golden(Message::Goodbye { id: ID, reason: Departure::Ended }, &[2, 0, 3, 4]);
         golden(Message::Lost { number: ChunkNumber::new(u32::MAX) }, &[3, 255, 255, 255, 255]);
         let role = Role::Monitor;
@@ -421,6 +432,35 @@ mod tests {
             let len = encode(TEAM, Tag::NONE, message, &mut buf).unwrap();
             assert_eq!(decode(&buf[..len]), Err(Reject::Malformed), "{message:?}");
         }
+    }
+
+    /// Every value of a status is legal but a state that nobody knows.
+    #[test]
+    fn a_status_is_read_or_the_hello_turned_away() {
+        let (state, level_ms) = (PlayerState::Playing, u16::MAX);
+        let most = PlayerStatus { state, level_ms, concealed: u32::MAX, underruns: u32::MAX };
+        let least =
+            PlayerStatus { state: PlayerState::Buffering, level_ms: 0, concealed: 0, underruns: 0 };
+        for status in [None, Some(most), Some(least)] {
+            let (id, answer, rules, unicast) = (ID, false, Rules::Dbs, false);
+            let hello = Message::Hello { id, answer, rules, unicast, status };
+            let mut buf = [0; 64];
+            let len = encode(TEAM, Tag::NONE, hello, &mut buf).unwrap();
+            assert_eq!(decode(&buf[..len]).map(|envelope| envelope.message), Ok(hello));
+        }
+        let mut bytes = [0; 24];
+        bytes[..5].copy_from_slice(&[VERSION, 1, 2, 3, 4]);
+        bytes[13..].copy_from_slice(&[1, 0, 3, 0, 0, 0, 1, 1, 5, 0, 0]);
+        assert!(decode(&bytes).is_ok());
+        for (at, wrong, what) in [(19, 2, "neither none nor one"), (20, 2, "an unknown state")] {
+            let mut bytes = bytes;
+            bytes[at] = wrong;
+            assert_eq!(decode(&bytes), Err(Reject::Malformed), "{what}");
+        }
+        let mut long = [0; 26];
+        long[..21].copy_from_slice(&bytes[..21]);
+        long[21..24].copy_from_slice(&[0x80, 0x80, 4]);
+        assert_eq!(decode(&long), Err(Reject::Malformed), "a level of 65536");
     }
 
     #[test]

@@ -10,8 +10,8 @@ use std::time::Duration;
 
 use p2psp_core::wire::{self, Acquaintance, MAX_DATAGRAM_BYTES, Message};
 use p2psp_core::{
-    ChunkNumber, Departure, Key, Node, NodeId, Peer, PeerEvent, PeerStats, Playout, Reject, Role,
-    Rules, Splitter, SplitterStats, Tag, TeamId,
+    ChunkNumber, Departure, Key, Node, NodeId, Peer, PeerEvent, PeerStats, PlayerState,
+    PlayerStatus, Playout, Reject, Role, Rules, Splitter, SplitterStats, Tag, TeamId,
 };
 use team::{CHUNK, InFlight, Rng, TEAM, Team, config, endpoint, payload};
 
@@ -19,6 +19,13 @@ use team::{CHUNK, InFlight, Rng, TEAM, Team, config, endpoint, payload};
 const ENDLESS: usize = 10_000;
 /// The splitter's key in [`config`].
 const SPLITTER_KEY: Key = Key::new([42; 16]);
+/// The largest status, which no member has.
+const LIE: PlayerStatus = PlayerStatus {
+    state: PlayerState::Playing,
+    level_ms: u16::MAX,
+    concealed: u32::MAX,
+    underruns: u32::MAX,
+};
 
 fn stranger() -> SocketAddr {
     SocketAddr::from(([203, 0, 113, 66], 666))
@@ -28,6 +35,11 @@ fn write(team: TeamId, tag: Tag, message: Message<'_>) -> Vec<u8> {
     let mut buf = [0; MAX_DATAGRAM_BYTES];
     let len = wire::encode(team, tag, message, &mut buf).expect("fits");
     buf[..len].to_vec()
+}
+
+/// A `[hello]` with a status that must not be believed.
+fn hello(id: NodeId, answer: bool) -> Message<'static> {
+    Message::Hello { id, answer, rules: Rules::Dbs, unicast: false, status: Some(LIE) }
 }
 
 fn key_of(team: &mut Team, index: usize) -> Key {
@@ -142,6 +154,7 @@ fn genuine() -> (Team, Vec<InFlight>) {
         team.join(if index == 0 { Role::Monitor } else { Role::Peer });
     }
     team.cut_many(70);
+    team.members[1].peer().set_status(Some(PlayerStatus { level_ms: 480, ..LIE }));
     team.pass(Duration::from_millis(1100));
     let now = team.now;
     team.members[5].peer().leave(now);
@@ -261,7 +274,7 @@ fn strangers_and_forgers_get_nothing_from_a_peer() {
     let number = team.newest.next();
     let bytes = payload(number);
     let chunk = Message::Chunk { number, origin: p2, payload: &bytes };
-    let hello = Message::Hello { id, answer: true, rules: Rules::Dbs, unicast: false };
+    let hello = hello(id, true);
     let goodbye = Message::Goodbye { id, reason: Departure::Goodbye };
     let own = splitter_tag(&mut team, 2);
     for (from, tag, message, reason) in [
@@ -304,12 +317,7 @@ fn a_peer_takes_from_nobody_what_is_not_theirs_to_say() {
     for (from, tag, message, reason) in [
         // A chunk that claims to be mine; my own, come back.
         (p2, pair, Message::Chunk { number, origin: p1, payload: &bytes }, Reject::Unexpected),
-        (
-            p2,
-            pair,
-            Message::Hello { id: me, answer: false, rules: Rules::Dbs, unicast: false },
-            Reject::Unexpected,
-        ),
+        (p2, pair, hello(me, false), Reject::Unexpected),
         (p2, pair, Message::Chunk { number, origin: p2, payload: &long }, Reject::Malformed),
         (p2, pair, Message::Lost { number }, Reject::Unexpected),
         (p2, pair, Message::Admitted, Reject::Unexpected),
@@ -318,19 +326,14 @@ fn a_peer_takes_from_nobody_what_is_not_theirs_to_say() {
         // Not even the splitter.
         (splitter, own, Message::Chunk { number, origin: p2, payload: &bytes }, Reject::Malformed),
         (splitter, own, Message::Chunk { number, origin: p1, payload: &long }, Reject::Malformed),
-        (
-            splitter,
-            own,
-            Message::Hello { id, answer: false, rules: Rules::Dbs, unicast: false },
-            Reject::Unexpected,
-        ),
+        (splitter, own, hello(id, false), Reject::Unexpected),
         (splitter, own, Message::Goodbye { id, reason }, Reject::Unexpected),
         (splitter, own, Message::Lost { number }, Reject::Unexpected),
         (splitter, own, Message::Admitted, Reject::Unexpected),
     ] {
         peer_rejects(&mut team, 1, from, &write(TEAM, tag, message), reason);
     }
-    let hello = Message::Hello { id, answer: true, rules: Rules::Dbs, unicast: false };
+    let hello = hello(id, true);
     peer_rejects(&mut team, 1, p2, &write(TeamId(1), pair, hello), Reject::OtherTeam);
     let mut other_version = write(TEAM, pair, hello);
     other_version[0] = wire::VERSION + 1;
@@ -344,8 +347,7 @@ fn a_splitter_believes_only_members_about_themselves_and_monitors_about_losses()
     let (m0, p1, p2) = (endpoint(0), endpoint(1), endpoint(2));
     let (monitor, right) = (splitter_tag(&mut team, 0), splitter_tag(&mut team, 1));
     let id = |number| NodeId { role: Role::Peer, number };
-    let hello =
-        |number| Message::Hello { id: id(number), answer: true, rules: Rules::Dbs, unicast: false };
+    let hello = |number| hello(id(number), true);
     let goodbye = |number| Message::Goodbye { id: id(number), reason: Departure::Goodbye };
     let lost = |number| Message::Lost { number };
     let newest = team.newest;
@@ -555,7 +557,7 @@ fn a_removed_member_is_told_so_in_one_small_datagram() {
         }
     };
     for _ in 0..3 {
-        let hello = Message::Hello { id, answer: false, rules: Rules::Dbs, unicast: false };
+        let hello = hello(id, false);
         assert_eq!(says(&mut team, hello), Departure::NotAMember);
         // Its goodbye may have been answered and the answer lost.
         let goodbye = Message::Goodbye { id, reason: Departure::Goodbye };

@@ -341,7 +341,8 @@ fn what_does_not_belong_to_the_group_is_turned_away() {
     let chunk = |origin| Message::Chunk { number, origin, payload: &bytes };
     let id = team.members[1].peer().id();
     let goodbye = Message::Goodbye { id, reason: p2psp_core::Departure::Goodbye };
-    let hello = Message::Hello { id, answer: false, rules: Rules::Ims, unicast: true };
+    let hello =
+        Message::Hello { id, answer: false, rules: Rules::Ims, unicast: true, status: None };
     let stranger = at(1, 9);
     let none = Tag::NONE;
     rejects(&mut team, stranger, group_tag, chunk(stranger), Reject::Stranger);
@@ -382,7 +383,8 @@ fn the_place_of_the_group_is_not_to_be_had() {
     let key = Key::new([42; 16]).of_member(mine, id.number);
     let says_hello = |team: &mut Team, from: SocketAddr, number| {
         let id = p2psp_core::NodeId { role: Role::Peer, number };
-        let hello = Message::Hello { id, answer: false, rules: Rules::Ims, unicast: false };
+        let hello =
+            Message::Hello { id, answer: false, rules: Rules::Ims, unicast: false, status: None };
         let mut buf = [0; MAX_DATAGRAM_BYTES];
         let len = wire::encode(TEAM, key.tag(from), hello, &mut buf).unwrap();
         let now = team.now;

@@ -25,8 +25,13 @@ fn small_team(max_team: u16) -> SplitterConfig {
 
 fn hello(admission: &Admission) -> Vec<u8> {
     let mut buf = [0; MAX_DATAGRAM_BYTES];
-    let message =
-        Message::Hello { id: admission.id, answer: false, rules: Rules::Dbs, unicast: false };
+    let message = Message::Hello {
+        id: admission.id,
+        answer: false,
+        rules: Rules::Dbs,
+        unicast: false,
+        status: None,
+    };
     let len = wire::encode(TEAM, admission.key.splitter_tag(), message, &mut buf).unwrap();
     buf[..len].to_vec()
 }
@@ -273,7 +278,8 @@ fn a_full_table_of_neighbours_keeps_who_is_in() {
         let from = endpoint(n as usize);
         let id = NodeId { role: Role::Peer, number: n };
         let mut buf = [0; MAX_DATAGRAM_BYTES];
-        let message = Message::Hello { id, answer: true, rules: Rules::Dbs, unicast: false };
+        let message =
+            Message::Hello { id, answer: true, rules: Rules::Dbs, unicast: false, status: None };
         let len = wire::encode(TEAM, me.key.tag(from), message, &mut buf).unwrap();
         let mut peer = tight.peer();
         let result = peer.handle_datagram(now, from, &buf[..len]);
@@ -308,7 +314,7 @@ fn a_full_pool_of_pending_chunks_evicts_nothing() {
         let id = NodeId { role: Role::Peer, number: n };
         let (from, message) = (
             endpoint(n as usize),
-            Message::Hello { id, answer: false, rules: Rules::Dbs, unicast: false },
+            Message::Hello { id, answer: false, rules: Rules::Dbs, unicast: false, status: None },
         );
         let len = wire::encode(TEAM, me.key.tag(from), message, &mut buf).unwrap();
         assert_eq!(tight.peer().handle_datagram(now, from, &buf[..len]), Ok(()));
@@ -387,7 +393,7 @@ fn unfetched_events_of_a_peer_are_bounded_and_the_newest_stay() {
         let id = NodeId { role: Role::Peer, number: n };
         let (from, message) = (
             endpoint(n as usize),
-            Message::Hello { id, answer: false, rules: Rules::Dbs, unicast: false },
+            Message::Hello { id, answer: false, rules: Rules::Dbs, unicast: false, status: None },
         );
         let len = wire::encode(TEAM, me.key.tag(from), message, &mut buf).unwrap();
         assert_eq!(tight.peer().handle_datagram(now, from, &buf[..len]), Ok(()));

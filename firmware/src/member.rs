@@ -349,6 +349,7 @@ impl Member<'_> {
             now.state = State::Buffering;
             now.joins += 1;
         });
+        peer.set_status(Some(self.shared.status.get().of_player()));
         info!("joined the team as number {}", peer.id().number);
         if !audio::can_play(&stream) {
             warning!("this stream can't be played here: send WAV (16 bits, IMA-ADPCM) or MP3");
@@ -418,6 +419,7 @@ impl Member<'_> {
                 self.shared.status.network_is_alive();
                 self.shared.status.count(peer.stats());
                 self.shared.status.update(|now| now.overflowed = self.shared.queue.dropped());
+                peer.set_status(Some(self.shared.status.get().of_player()));
                 if address != self.address() {
                     warning!("the address has changed");
                     return Outcome::Again;

@@ -5,7 +5,7 @@ use core::cell::Cell;
 use embassy_sync::blocking_mutex::Mutex;
 use embassy_sync::blocking_mutex::raw::CriticalSectionRawMutex;
 use embassy_time::{Duration, Instant, Timer};
-use p2psp_core::PeerStats;
+use p2psp_core::{PeerStats, PlayerState, PlayerStatus};
 
 use crate::audio::Counts;
 
@@ -166,6 +166,21 @@ impl Status {
     }
 }
 
+impl Snapshot {
+    /// What the splitter is told of it (3.7).
+    pub(crate) fn of_player(&self) -> PlayerStatus {
+        PlayerStatus {
+            state: match self.state {
+                State::Playing => PlayerState::Playing,
+                _ => PlayerState::Buffering,
+            },
+            level_ms: u16::try_from(self.level_ms).unwrap_or(u16::MAX),
+            concealed: self.sound.concealed,
+            underruns: self.sound.underruns,
+        }
+    }
+}
+
 impl Default for Status {
     fn default() -> Status {
         Status::new()
@@ -211,6 +226,24 @@ mod tests {
         assert_eq!(lit(State::Playing), 20);
         assert_eq!(lit(State::Left), 0);
         assert!(State::Joining.is_lit(850) && !State::Buffering.is_lit(850));
+    }
+
+    #[test]
+    fn the_splitter_is_told_of_the_sound() {
+        let status = Status::new();
+        let told = status.get().of_player();
+        assert_eq!((told.state, told.level_ms), (PlayerState::Buffering, 0));
+        status.update(|now| {
+            now.state = State::Playing;
+            now.level_ms = 480;
+            now.sound.concealed = 3;
+            now.sound.underruns = 1;
+        });
+        let (state, level_ms) = (PlayerState::Playing, 480);
+        let expected = PlayerStatus { state, level_ms, concealed: 3, underruns: 1 };
+        assert_eq!(status.get().of_player(), expected);
+        status.update(|now| now.level_ms = 65_536);
+        assert_eq!(status.get().of_player().level_ms, u16::MAX);
     }
 
     #[test]

@@ -136,10 +136,11 @@ fn play_stereo(rate: u32, buffer: &str, seconds: usize) -> [Board; 2] {
         let expected = samples_from(&wav, board.first_chunk(), 2);
         assert_plays(&board.played(), &expected, (seconds - 8) * rate as usize);
     }
+    let own = ["10.77.0.2", "10.77.0.3"].map(|ip| ip.parse().expect("an address"));
+    own.iter().for_each(|board| assert_tells_how_it_is(&splitter, *board));
     assert_all_had_everything([peer]);
     drop(splitter);
     // Chunks go to the group once, and not to the other board.
-    let own = ["10.77.0.2", "10.77.0.3"].map(|ip| ip.parse().expect("an address"));
     let sent = boards[0].datagrams();
     let chunks = |to: Ipv4Addr| {
         sent.iter().filter(|one| one.from == own[0] && one.to == to && one.len > 1000).count()
@@ -149,6 +150,26 @@ fn play_stereo(rate: u32, buffer: &str, seconds: usize) -> [Board; 2] {
     assert!(group > 5 * seconds, "{group}");
     assert!(chunks(own[1]) < group / 10, "{}", chunks(own[1]));
     boards
+}
+
+/// The splitter's `--json` says how the board at this address plays, and nothing
+/// like that of others.
+#[track_caller]
+fn assert_tells_how_it_is(splitter: &Program, board: Ipv4Addr) {
+    let (board, port) = (SocketAddr::from((board, TEAM_PORT)).to_string(), format!(":{TEAM_PORT}"));
+    let stats = splitter.events_of("stats");
+    let members = stats.iter().filter_map(|line| line["team"].as_array()).flatten();
+    let (boards, others): (Vec<_>, Vec<_>) =
+        members.partition(|member| member["addr"].as_str().is_some_and(|at| at.ends_with(&port)));
+    assert!(others.iter().all(|member| member.get("status").is_none()), "{others:?}");
+    let told = boards.iter().rev().find(|member| member["addr"] == board.as_str());
+    let status = &told.expect("it was a member")["status"];
+    println!("{board} said last: {status}");
+    assert_eq!(status["state"], "playing", "{status}");
+    // Both streams have a buffer of 2048 ms.
+    let level = status["level_ms"].as_u64().expect("a number");
+    assert!((1..2048).contains(&level), "{status}");
+    assert_eq!((&status["concealed"], &status["underruns"]), (&0.into(), &0.into()));
 }
 
 /// A WAV file of noise that is never silent.
@@ -366,7 +387,7 @@ fn wrong_datagram(team: TeamId, number: u32, rng: &mut Rng) -> Vec<u8> {
             return bytes;
         }
         1 => Message::Chunk { number: ChunkNumber::new(number), origin, payload: &payload },
-        2 => Message::Hello { id, answer: true, rules: Rules::Ims, unicast: true },
+        2 => Message::Hello { id, answer: true, rules: Rules::Ims, unicast: true, status: None },
         3 => Message::Goodbye { id, reason: Departure::Ended },
         _ => Message::Lost { number: ChunkNumber::new(number) },
     };

@@ -167,7 +167,13 @@ fn forgeries(team: TeamId, members: &[SocketAddr]) -> Vec<Vec<u8>> {
             let id = NodeId { role, number };
             all.push(write(
                 team,
-                Message::Hello { id, answer: true, rules: Rules::Dbs, unicast: false },
+                Message::Hello {
+                    id,
+                    answer: true,
+                    rules: Rules::Dbs,
+                    unicast: false,
+                    status: None,
+                },
             ));
             for reason in [Departure::Goodbye, Departure::Ended, Departure::Losses] {
                 all.push(write(team, Message::Goodbye { id, reason }));

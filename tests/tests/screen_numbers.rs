@@ -1,8 +1,10 @@
 //! What the screen says is what `--json` says: both of one run.
 
 use std::net::{Ipv4Addr, SocketAddr};
+use std::sync::Arc;
 use std::time::Duration;
 
+use p2psp_core::{PlayerState, PlayerStatus};
 use p2psp_tests::PATIENCE;
 use p2psp_tui::net::splitter::SplitterOptions;
 use p2psp_tui::net::{LanOptions, RulesChoice, Stopper, demo};
@@ -170,4 +172,26 @@ fn the_screen_says_what_json_says() {
         assert_eq!(cells[11], number(&member["chunks"]), "in\n{team}");
         assert_eq!(cells[12], number(&member["complaints"]), "in\n{team}");
     }
+    of_a_board(snapshot);
+}
+
+/// One of the members might be a board.
+#[track_caller]
+fn of_a_board(mut snapshot: Snapshot) {
+    let (state, level_ms) = (PlayerState::Playing, 480);
+    let status = PlayerStatus { state, level_ms, concealed: 3, underruns: 1 };
+    let node = snapshot.nodes.iter_mut().find(|node| node.as_splitter().is_some()).unwrap();
+    let NodeSnapshot::Splitter(splitter) = Arc::make_mut(node) else { panic!("it is one") };
+    splitter.team[1].status = Some(status);
+    let (name, node) = (splitter.team[1].name.to_string(), Arc::clone(node));
+    let said = &json(&snapshot, &node)["team"][1]["status"];
+    let team = panel(&snapshot, 2);
+    assert_eq!(said["state"], "playing");
+    // After what was received, sent and lost.
+    let expected = [
+        format::latency(said["level_ms"].as_f64().unwrap()),
+        number(&said["concealed"]),
+        number(&said["underruns"]),
+    ];
+    assert_eq!(columns(&team, &name)[8..12].join(" "), expected.join(" "), "in\n{team}");
 }

@@ -47,7 +47,7 @@ impl Peer<'_> {
             }
             // My own, sent back by one who was only named to me.
             Message::Hello { id, .. } if id == self.core.id => Err(Reject::Unexpected),
-            Message::Hello { id, answer, rules, unicast } => {
+            Message::Hello { id, answer, rules, unicast, .. } => {
                 let place = self.meet(now, from, envelope.tag)?;
                 self.hello(place, id, answer);
                 self.note_rules(place, rules);

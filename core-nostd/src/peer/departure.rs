@@ -69,21 +69,18 @@ impl Peer<'_> {
     fn write(&self, plan: Plan, buf: &mut [u8]) -> Option<usize> {
         let id = self.core.id;
         let rules = self.rules();
-        let hello = Message::Hello { id, answer: false, rules, unicast: false };
+        let hello = |answer, unicast, status| Message::Hello { id, answer, rules, unicast, status };
         let (tag, message) = match plan {
-            Plan::HelloSplitter => (self.core.splitter_tag, hello),
-            Plan::HelloGroup => (self.core.group_tag, hello),
+            Plan::HelloSplitter => (self.core.splitter_tag, hello(false, false, self.core.status)),
+            Plan::HelloGroup => (self.core.group_tag, hello(false, false, None)),
             Plan::GoodbyeSplitter => (self.core.splitter_tag, goodbye(id)),
             Plan::Complaint(number) => (self.core.splitter_tag, Message::Lost { number }),
             Plan::Hello(place) => {
                 let (_, neighbour) = self.neighbours.get(usize::from(place))?;
                 let unicast = neighbour.reach.wants_unicast();
-                (neighbour.tag, Message::Hello { id, answer: false, rules, unicast })
+                (neighbour.tag, hello(false, unicast, None))
             }
-            Plan::Rumour(endpoint) => {
-                let question = Message::Hello { id, answer: true, rules, unicast: false };
-                (self.core.key.tag(endpoint), question)
-            }
+            Plan::Rumour(endpoint) => (self.core.key.tag(endpoint), hello(true, false, None)),
             Plan::Goodbye(place) => (self.tag_of(place), goodbye(id)),
             Plan::Chunk { place, number } => {
                 let (origin, payload) = self.buffer.get(number)?;

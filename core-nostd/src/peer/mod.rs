@@ -25,7 +25,7 @@ use crate::pending::{Pending, PendingEntry, PendingList};
 use crate::sets::{self, FIRST_RELAY_SET, Sets};
 use crate::time::{Instant, earlier};
 use crate::wire::{Acquaintance, Welcome};
-use crate::{ChunkNumber, NodeId, Slot};
+use crate::{ChunkNumber, NodeId, PlayerStatus, Slot};
 
 /// Place of the peer itself in its own table.
 pub(crate) const MYSELF: usize = 0;
@@ -206,6 +206,13 @@ impl<'s> Peer<'s> {
         self.core.greet_splitter = true;
         self.core.heard_splitter = now;
         self.core.tick = Some(now + state::HELLO_INTERVAL);
+    }
+
+    /// How the player that this peer feeds is doing: the splitter is told with
+    /// the next `[hello]` and all after it, in later teams too (3.7). `None`,
+    /// as it is at first, if nobody needs to know.
+    pub fn set_status(&mut self, status: Option<PlayerStatus>) {
+        self.core.status = status;
     }
 
     /// Plays the next chunk, if it is its time (6). Call it until it says

@@ -12,7 +12,7 @@ use crate::endpoints::EndpointsState;
 use crate::node::{NodeId, RejectCounts, Role, TeamId};
 use crate::pending::{PendingList, PendingState};
 use crate::wire::Welcome;
-use crate::{ChunkNumber, Departure, Instant, Key, Tag, Title};
+use crate::{ChunkNumber, Departure, Instant, Key, PlayerStatus, Tag, Title};
 
 /// How often a peer says `[hello]` to its splitter (3.6).
 pub(super) const HELLO_INTERVAL: Duration = Duration::from_secs(1);
@@ -265,6 +265,8 @@ pub(crate) struct PeerCore {
     /// Leaving, and done with the splitter: whether it has answered.
     pub(super) departing: Option<bool>,
     pub(super) greet_splitter: bool,
+    /// What the `[hello]` to the splitter says of the player (3.7).
+    pub(super) status: Option<PlayerStatus>,
     pub(super) part_splitter: bool,
     /// A `[hello]` to a neighbour may be due.
     pub(super) greets: bool,
@@ -320,6 +322,7 @@ impl PeerCore {
             ended: false,
             departing: None,
             greet_splitter: false,
+            status: None,
             part_splitter: false,
             greets: false,
             served: 0,
@@ -352,7 +355,7 @@ impl PeerCore {
         }
     }
 
-    /// A new membership: everything anew but the statistics.
+    /// A new membership: everything anew but the statistics and the status.
     pub(super) fn begin(
         &mut self,
         now: Instant,
@@ -360,7 +363,7 @@ impl PeerCore {
         team: TeamId,
         welcome: &Welcome<'_>,
     ) {
-        let stats = self.stats;
+        let (stats, status) = (self.stats, self.status);
         *self = PeerCore {
             phase: Phase::Joining,
             team,
@@ -373,6 +376,7 @@ impl PeerCore {
             max_team: welcome.max_team,
             joined: now,
             heard_splitter: now,
+            status,
             stats,
             ..PeerCore::new()
         };

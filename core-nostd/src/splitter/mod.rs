@@ -22,7 +22,7 @@ use crate::endpoints::{Endpoints, Entry, Link};
 use crate::node::{Departure, Node, NodeId, Reject, Role, Rules, Transmit};
 use crate::time::{Instant, earlier};
 use crate::wire::{self, Message, Refusal, Welcome};
-use crate::{BadTitle, ChunkNumber, Tag, Title};
+use crate::{BadTitle, ChunkNumber, PlayerStatus, Tag, Title};
 
 /// The memory that a splitter lives in. All of its state is here: who copies
 /// it copies the splitter.
@@ -251,7 +251,12 @@ impl<'s> Splitter<'s> {
     }
 
     /// Puts a joiner at the end of the team (3.5).
-    fn insert(&mut self, now: Instant, joining: Joining) -> Result<(), Reject> {
+    fn insert(
+        &mut self,
+        now: Instant,
+        joining: Joining,
+        status: Option<PlayerStatus>,
+    ) -> Result<(), Reject> {
         let Joining { endpoint, id, rules, .. } = joining;
         if let Some(earlier) = self.members.find(endpoint) {
             self.remove(earlier, Departure::Rejoined);
@@ -262,10 +267,8 @@ impl<'s> Splitter<'s> {
         }
         let key = self.core.config.key.of_member(endpoint, id.number);
         let size = self.members.len();
-        let place = self
-            .members
-            .insert(endpoint, Member::new(id, rules, key.splitter_tag(), now))
-            .map_err(|_| Reject::TableFull)?;
+        let member = Member { status, ..Member::new(id, rules, key.splitter_tag(), now) };
+        let place = self.members.insert(endpoint, member).map_err(|_| Reject::TableFull)?;
         self.order[size] = place as u16;
         self.core.stats.peers_max = self.core.stats.peers_max.max(size as u32 + 1);
         self.core.event(SplitterEvent::Joined { id, endpoint });
@@ -324,9 +327,10 @@ impl<'s> Splitter<'s> {
         let (endpoint, member) = self.members.get(place).ok_or(Reject::Stranger)?;
         let id = member.id;
         match message {
-            Message::Hello { id: named, .. } if named == id => {
+            Message::Hello { id: named, status, .. } if named == id => {
                 if let Some(member) = self.members.get_mut(place) {
                     member.heard = now;
+                    member.status = status;
                 }
                 self.core.reply(endpoint, id, None);
                 self.core.title_reply = Some(place);
@@ -358,8 +362,8 @@ impl<'s> Splitter<'s> {
             None => Reject::Stranger,
         };
         let (id, hello) = match message {
-            Message::Hello { id, .. } => (id, true),
-            Message::Goodbye { id, .. } => (id, false),
+            Message::Hello { id, status, .. } => (id, Some(status)),
+            Message::Goodbye { id, .. } => (id, None),
             _ => return Err(unproven),
         };
         let key = self.core.config.key.of_member(from, id.number);
@@ -367,12 +371,12 @@ impl<'s> Splitter<'s> {
             return Err(unproven);
         }
         let joining = self.core.take_joining(from, id);
-        if let (true, Some(joining), false) = (hello, joining, self.core.stopping) {
-            self.insert(now, joining)?;
+        if let (Some(status), Some(joining), false) = (hello, joining, self.core.stopping) {
+            self.insert(now, joining, status)?;
             self.core.reply(from, id, None);
             self.core.title_reply = self.members.find(from);
         } else {
-            let reason = if hello { Departure::NotAMember } else { Departure::Goodbye };
+            let reason = if hello.is_some() { Departure::NotAMember } else { Departure::Goodbye };
             self.core.reply(from, id, Some(reason));
         }
         Ok(())
@@ -460,7 +464,10 @@ impl<'s> Splitter<'s> {
                 let tag = self.core.config.key.of_member(endpoint, id.number).splitter_tag();
                 let message = match goodbye {
                     Some(reason) => Message::Goodbye { id, reason },
-                    None => Message::Hello { id, answer: false, rules: Rules::Dbs, unicast: false },
+                    None => {
+                        let (answer, rules, unicast) = (false, Rules::Dbs, false);
+                        Message::Hello { id, answer, rules, unicast, status: None }
+                    }
                 };
                 (tag, message)
             }

@@ -7,7 +7,7 @@ use heapless::{Deque, Vec};
 
 use crate::endpoints::EndpointsState;
 use crate::node::{Departure, NodeId, RejectCounts, Rules, TeamId};
-use crate::{ChunkNumber, Instant, Key, Tag, Title};
+use crate::{ChunkNumber, Instant, Key, PlayerStatus, Tag, Title};
 
 /// How often a splitter looks for silent members.
 pub(super) const TICK: Duration = Duration::from_millis(500);
@@ -159,6 +159,8 @@ pub struct Member {
     pub(super) tag: Tag,
     pub(super) joined: Instant,
     pub(super) heard: Instant,
+    /// What its last `[hello]` said of its player (3.7).
+    pub(super) status: Option<PlayerStatus>,
     pub(super) chunks: u64,
     /// Losses charged and not yet forgiven (8.1).
     pub(super) losses: u32,
@@ -177,6 +179,7 @@ impl Member {
             tag,
             joined: now,
             heard: now,
+            status: None,
             chunks: 0,
             losses: 0,
             losses_ever: 0,

@@ -4,7 +4,7 @@ use core::net::SocketAddr;
 
 use super::{Splitter, SplitterConfig, SplitterStats};
 use crate::node::NodeId;
-use crate::{ChunkNumber, Instant};
+use crate::{ChunkNumber, Instant, PlayerStatus};
 
 /// One member of the team, as seen by the splitter.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -21,6 +21,8 @@ pub struct MemberView {
     pub chunks: u64,
     /// How many of them were complained about (8.1).
     pub losses: u32,
+    /// How its player is doing, if its last `[hello]` told that (3.7).
+    pub status: Option<PlayerStatus>,
 }
 
 impl Splitter<'_> {
@@ -35,6 +37,7 @@ impl Splitter<'_> {
                 heard: member.heard,
                 chunks: member.chunks,
                 losses: member.losses_ever,
+                status: member.status,
             })
         })
     }

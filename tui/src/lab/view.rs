@@ -95,15 +95,10 @@ fn splitter(lab: &mut Lab, t: f64) -> SplitterSnapshot {
         (0..=lab.members().len() as u16).map(|node| self::name(lab, node)).collect();
     let splitter = lab.splitter();
     let stats = *splitter.stats();
-    let team = splitter.members().map(|member| MemberRow {
-        name: members
-            .get(usize::from(super::lans::node_at(member.endpoint)))
-            .copied()
-            .unwrap_or_default(),
-        endpoint: member.endpoint,
-        age_s: t - seconds(member.joined.as_micros()),
-        chunks: member.chunks,
-        losses: member.losses,
+    let team = splitter.members().map(|member| {
+        let name = members.get(usize::from(super::lans::node_at(member.endpoint))).copied();
+        let age_s = t - seconds(member.joined.as_micros());
+        MemberRow::of(&member, name.unwrap_or_default(), age_s)
     });
     let team: Vec<MemberRow> = team.collect();
     let rate = |chunks: u64| if t > 0.0 { chunks as f64 * CHUNK_BYTES as f64 / t } else { 0.0 };

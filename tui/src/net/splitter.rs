@@ -620,12 +620,9 @@ impl Task {
             upload: stats.bytes_out as f64 / stats.bytes_in.max(1) as f64,
             team: splitter
                 .members()
-                .map(|member| MemberRow {
-                    name: member.id.into(),
-                    endpoint: member.endpoint,
-                    age_s: core_now.since(member.joined).as_secs_f64(),
-                    chunks: member.chunks,
-                    losses: member.losses,
+                .map(|member| {
+                    let age_s = core_now.since(member.joined).as_secs_f64();
+                    MemberRow::of(&member, member.id.into(), age_s)
                 })
                 .collect(),
         }

@@ -6,7 +6,7 @@ use std::net::SocketAddr;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
-use p2psp_core::{BufferView, NeighbourView};
+use p2psp_core::{BufferView, MemberView, NeighbourView, PlayerStatus};
 use serde::Serialize;
 
 use super::Name;
@@ -142,6 +142,9 @@ pub struct MemberRow {
     /// How many of them were complained about.
     #[serde(rename = "complaints")]
     pub losses: u32,
+    /// How its player is doing, if it tells that (3.7): a board does.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub status: Option<PlayerStatus>,
 }
 
 /// How a buffer stands.
@@ -242,6 +245,20 @@ pub struct NeighbourRow {
     pub served: bool,
     /// Whether it is in the same LAN (9.1).
     pub lan: bool,
+}
+
+impl MemberRow {
+    /// What a splitter knows of a member that joined `age` ago.
+    pub fn of(member: &MemberView, name: Name, age_s: f64) -> MemberRow {
+        MemberRow {
+            name,
+            endpoint: member.endpoint,
+            age_s,
+            chunks: member.chunks,
+            losses: member.losses,
+            status: member.status,
+        }
+    }
 }
 
 impl NeighbourRow {

@@ -5,6 +5,8 @@ use std::cmp::Ordering;
 use std::collections::HashMap;
 use std::net::SocketAddr;
 
+use p2psp_core::PlayerStatus;
+
 use crate::observe::{Name, PeerSnapshot, Snapshot};
 
 /// All that is known of one member. What nobody here can know is `None`.
@@ -34,6 +36,8 @@ pub struct Row {
     pub origin_of: Option<u64>,
     /// How many of them were complained about.
     pub complaints: Option<u32>,
+    /// How its player is doing, as it tells the splitter (3.7).
+    pub player: Option<PlayerStatus>,
 }
 
 /// A column to sort by.
@@ -145,6 +149,8 @@ fn all(snapshot: &Snapshot) -> Vec<Row> {
         row.age_s = Some(member.age_s);
         row.origin_of = Some(member.chunks);
         row.complaints = Some(member.losses);
+        row.state = member.status.map(|status| status.state.name());
+        row.player = member.status;
     }
     let alone = alone(snapshot).is_some();
     for peer in snapshot.peers() {

@@ -58,6 +58,12 @@ fn facts(row: &Row, peer: Option<&PeerSnapshot>) -> Vec<(&'static str, String)> 
         .map_or(String::new(), |age| format!(", in the team for {}", format::duration(age)));
     fact("endpoint", row.endpoint.map(|at| format!("{at}{since}")));
     fact("state", row.state.map(str::to_owned));
+    if let Some(player) = row.player {
+        let waits = format::latency(player.level_ms.into());
+        fact("sound", Some(format!("{waits} before the DAC")));
+        fact("concealed", Some(plural(player.concealed as usize, "gap")));
+        fact("underruns", Some(player.underruns.to_string()));
+    }
     let Some(peer) = peer else {
         fact("received", row.received.map(|chunks| format!("{chunks} chunks from it")));
         fact("sent", row.sent.map(|chunks| format!("{chunks} chunks to it")));

@@ -1,5 +1,6 @@
 //! The members, in a table.
 
+use p2psp_core::{PlayerState, PlayerStatus};
 use ratatui::Frame;
 use ratatui::layout::{Constraint, Rect};
 use ratatui::text::{Line, Span};
@@ -33,7 +34,7 @@ const COLUMNS: &[Column] = &[
     Column {
         head: "role",
         width: 7,
-        rank: 9,
+        rank: 12,
         sort: None,
         number: false,
         cell: |row| Some(row.role().to_owned()),
@@ -41,7 +42,7 @@ const COLUMNS: &[Column] = &[
     Column {
         head: "state",
         width: 9,
-        rank: 10,
+        rank: 13,
         sort: None,
         number: false,
         cell: |row| row.state.map(str::to_owned),
@@ -57,7 +58,7 @@ const COLUMNS: &[Column] = &[
     Column {
         head: "age",
         width: 7,
-        rank: 5,
+        rank: 8,
         sort: Some(Sort::Age),
         number: true,
         cell: |row| row.age_s.map(format::duration),
@@ -65,7 +66,7 @@ const COLUMNS: &[Column] = &[
     Column {
         head: "received",
         width: 8,
-        rank: 2,
+        rank: 3,
         sort: Some(Sort::Received),
         number: true,
         cell: |row| row.received.map(format::count),
@@ -73,7 +74,7 @@ const COLUMNS: &[Column] = &[
     Column {
         head: "sent",
         width: 7,
-        rank: 3,
+        rank: 4,
         sort: Some(Sort::Sent),
         number: true,
         cell: |row| row.sent.map(format::count),
@@ -81,15 +82,40 @@ const COLUMNS: &[Column] = &[
     Column {
         head: "lost",
         width: 5,
-        rank: 4,
+        rank: 5,
         sort: Some(Sort::Lost),
         number: true,
         cell: |row| row.lost.map(format::count),
     },
+    // What a board tells of itself.
+    Column {
+        head: "sound",
+        width: 9,
+        rank: 2,
+        sort: None,
+        number: true,
+        cell: |row| row.player.map(sound),
+    },
+    Column {
+        head: "concealed",
+        width: 9,
+        rank: 6,
+        sort: None,
+        number: true,
+        cell: |row| row.player.map(|player| format::count(player.concealed.into())),
+    },
+    Column {
+        head: "underruns",
+        width: 9,
+        rank: 7,
+        sort: None,
+        number: true,
+        cell: |row| row.player.map(|player| format::count(player.underruns.into())),
+    },
     Column {
         head: "twice",
         width: 6,
-        rank: 8,
+        rank: 11,
         sort: Some(Sort::Duplicates),
         number: true,
         cell: |row| row.duplicates.map(format::count),
@@ -97,7 +123,7 @@ const COLUMNS: &[Column] = &[
     Column {
         head: "activity",
         width: 8,
-        rank: 7,
+        rank: 10,
         sort: Some(Sort::Activity),
         number: true,
         cell: |row| row.activity.map(|activity| activity.to_string()),
@@ -105,7 +131,7 @@ const COLUMNS: &[Column] = &[
     Column {
         head: "LAN",
         width: 3,
-        rank: 6,
+        rank: 9,
         sort: None,
         number: false,
         cell: |row| row.lan.map(|lan| if lan { "yes" } else { "no" }.to_owned()),
@@ -113,7 +139,7 @@ const COLUMNS: &[Column] = &[
     Column {
         head: "origin of",
         width: 9,
-        rank: 11,
+        rank: 14,
         sort: None,
         number: true,
         cell: |row| row.origin_of.map(format::count),
@@ -121,12 +147,20 @@ const COLUMNS: &[Column] = &[
     Column {
         head: "complaints",
         width: 10,
-        rank: 12,
+        rank: 15,
         sort: None,
         number: true,
         cell: |row| row.complaints.map(|count| count.to_string()),
     },
 ];
+
+/// How much of it waits to be played.
+fn sound(player: PlayerStatus) -> String {
+    match player.state {
+        PlayerState::Buffering => player.state.name().to_owned(),
+        PlayerState::Playing => format::latency(player.level_ms.into()),
+    }
+}
 
 /// Draws it.
 pub(in super::super) fn draw(frame: &mut Frame<'_>, area: Rect, app: &App) {

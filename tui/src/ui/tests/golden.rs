@@ -133,6 +133,13 @@ fn nodes_alone() {
 }
 
 #[test]
+fn boards_in_the_team() {
+    let board = [key('2'), KeyCode::Down, KeyCode::Down, KeyCode::Down];
+    golden("boards", &sample::boards(), &board);
+    golden("board", &sample::boards(), &[&board[..], &[KeyCode::Enter]].concat());
+}
+
+#[test]
 fn nothing_yet() {
     golden("nothing", &Snapshot::default(), &[key('1')]);
 }

@@ -3,6 +3,8 @@
 use std::net::SocketAddr;
 use std::sync::Arc;
 
+use p2psp_core::{PlayerState, PlayerStatus};
+
 use crate::observe::{
     BufferFill, Change, History, Latency, Level, LogLine, MemberRow, Name, NeighbourRow,
     NodeSnapshot, PeerSnapshot, PeerSummary, Ring, Slot, Snapshot, SplitterSnapshot,
@@ -103,6 +105,22 @@ pub fn splitter_alone() -> Snapshot {
     snapshot
 }
 
+/// The same, and the last two of them are boards: one plays, one not yet.
+pub fn boards() -> Snapshot {
+    let mut snapshot = splitter_alone();
+    let mut nodes = snapshot.nodes.iter_mut();
+    let Some(NodeSnapshot::Splitter(splitter)) = nodes.next().map(Arc::make_mut) else {
+        panic!("a splitter comes first");
+    };
+    let playing =
+        PlayerStatus { state: PlayerState::Playing, level_ms: 480, concealed: 3, underruns: 1 };
+    let buffering =
+        PlayerStatus { state: PlayerState::Buffering, level_ms: 0, concealed: 0, underruns: 0 };
+    splitter.team[3].status = Some(playing);
+    splitter.team[4].status = Some(buffering);
+    snapshot
+}
+
 fn splitter(names: &[Name]) -> NodeSnapshot {
     NodeSnapshot::Splitter(Box::new(SplitterSnapshot {
         addr: SocketAddr::from(([127, 0, 0, 1], 8001)),
@@ -133,6 +151,7 @@ fn splitter(names: &[Name]) -> NodeSnapshot {
                 age_s: 41.0,
                 chunks: 27,
                 losses: u32::from(*name == Name::peer(1)),
+                status: None,
             })
             .collect(),
     }))
