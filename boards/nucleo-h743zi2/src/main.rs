@@ -9,10 +9,10 @@ use defmt_rtt as _;
 use panic_probe as _;
 
 use embassy_executor::{InterruptExecutor, Spawner, main, task};
-use embassy_stm32::eth::{self, Ethernet, GenericPhy, PacketQueue, Sma};
+use embassy_stm32::eth::{self, Ethernet, PacketQueue};
 use embassy_stm32::gpio::{Level, Output, Speed};
 use embassy_stm32::interrupt::{InterruptExt, Priority, UART4};
-use embassy_stm32::peripherals::{DMA1_CH0, ETH, ETH_SMA, RNG};
+use embassy_stm32::peripherals::{DMA1_CH0, RNG};
 use embassy_stm32::rng::{self, Rng};
 use embassy_stm32::wdg::IndependentWatchdog;
 use embassy_stm32::{bind_interrupts, dma, interrupt, uid};
