@@ -3,7 +3,7 @@
 
 use std::fs;
 use std::io::{BufRead, BufReader, Write};
-use std::net::Ipv4Addr;
+use std::net::{Ipv4Addr, SocketAddr};
 use std::os::unix::net::UnixStream;
 use std::path::{Path, PathBuf};
 use std::process::{Child, Command, Stdio};
@@ -12,6 +12,7 @@ use std::sync::{Arc, Mutex, MutexGuard, OnceLock, PoisonError};
 use std::thread::{self, JoinHandle};
 use std::time::Duration;
 
+use p2psp_core::wire::{self, Message};
 use tempfile::TempDir;
 
 use crate::Program;
@@ -352,7 +353,7 @@ impl Board {
         bytes.chunks_exact(4).map(|frame| [sample(frame), sample(&frame[2..])]).collect()
     }
 
-    /// The datagrams that went over its cable: destination, port, and length.
+    /// The datagrams that went over its cable, both ways, in their order.
     pub fn datagrams(&self) -> Vec<Datagram> {
         let bytes = fs::read(self.folder.path().join("net.pcap")).unwrap_or_default();
         let mut datagrams = Vec::new();
@@ -387,13 +388,11 @@ impl Drop for Board {
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Datagram {
     /// Where it comes from.
-    pub from: Ipv4Addr,
+    pub from: SocketAddr,
     /// Where it goes.
-    pub to: Ipv4Addr,
-    /// At which port.
-    pub port: u16,
-    /// Length of its payload.
-    pub len: usize,
+    pub to: SocketAddr,
+    /// Number and origin of the chunk that it carries, if it does.
+    pub chunk: Option<(u32, SocketAddr)>,
 }
 
 impl Datagram {
@@ -401,13 +400,16 @@ impl Datagram {
         let ip = frame.get(14..).filter(|_| frame[12..14] == [8, 0])?;
         let udp =
             ip.get(usize::from(ip[0] & 15) * 4..).filter(|udp| ip[9] == 17 && udp.len() >= 8)?;
-        let address = |at: usize| Ipv4Addr::new(ip[at], ip[at + 1], ip[at + 2], ip[at + 3]);
-        Some(Datagram {
-            from: address(12),
-            to: address(16),
-            port: u16::from_be_bytes([udp[2], udp[3]]),
-            len: usize::from(u16::from_be_bytes([udp[4], udp[5]])) - 8,
-        })
+        let endpoint = |address: usize, port: usize| {
+            let address =
+                Ipv4Addr::new(ip[address], ip[address + 1], ip[address + 2], ip[address + 3]);
+            SocketAddr::from((address, u16::from_be_bytes([udp[port], udp[port + 1]])))
+        };
+        let chunk = match wire::decode(&udp[8..]).map(|envelope| envelope.message) {
+            Ok(Message::Chunk { number, origin, .. }) => Some((number.get(), origin)),
+            _ => None,
+        };
+        Some(Datagram { from: endpoint(12, 0), to: endpoint(16, 2), chunk })
     }
 }
 

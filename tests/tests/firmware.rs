@@ -9,14 +9,15 @@ use std::time::Duration;
 
 use p2psp_core::wire::{self, MAX_DATAGRAM_BYTES, Message};
 use p2psp_core::{ChunkNumber, Departure, Key, NodeId, Role, Rules, TeamId};
-use p2psp_tests::board::{Board, BoardStatus, HOST, Lan, SPLITTER, TEAM_PORT};
+use p2psp_tests::board::{Board, BoardStatus, Datagram, HOST, Lan, SPLITTER, TEAM_PORT};
 use p2psp_tests::{Format, Media, PATIENCE, Program};
+use tempfile::TempDir;
 
 /// One emulated LAN at a time: the host has few cores.
 static HOST_AT_WORK: Mutex<()> = Mutex::new(());
 
-/// Port of the LAN's group.
-const GROUP_PORT: u16 = 1234;
+/// The LAN's group.
+const GROUP: SocketAddr = p2psp_core::Lan::DEFAULT_GROUP;
 
 fn alone() -> MutexGuard<'static, ()> {
     HOST_AT_WORK.lock().unwrap_or_else(PoisonError::into_inner)
@@ -95,6 +96,58 @@ fn a_board_plays_pcm_byte_for_byte_and_serves_linux_peers() {
     drop(splitter);
 }
 
+/// IMS (9.1, 9.2): what the splitter sends to one goes to the group, once for
+/// all, whether the one is a board or not.
+#[test]
+fn a_board_and_linux_peers_share_a_lan_by_multicast() {
+    let _alone = alone();
+    let (_folder, source, wav) = stereo_noise(12_000, 40);
+    let lan = Lan::new(1);
+    let splitter = lan.splitter(&["--source", &source, "--max-team", "31", "--buffer", "96"]);
+    let ports = [5001, 5002, 5003];
+    let peers = ports.map(|port| {
+        let bind = format!("0.0.0.0:{port}");
+        lan.peer(&["--rules", "ims", "--bind", &bind, "--out", "/dev/null"])
+    });
+    let mut board = lan.board(0, &["seconds=16"]);
+    board.wait_end();
+    assert_flawless(&board);
+    let expected = samples_from(&wav, board.first_chunk(), 2);
+    assert_plays(&board.played(), &expected, 8 * 12_000);
+    assert_all_had_everything(peers);
+    drop(splitter);
+
+    let members = ports.map(|port| SocketAddr::from((HOST, port)));
+    let own = SocketAddr::from(([10, 77, 0, 2], TEAM_PORT));
+    let datagrams = board.datagrams();
+    // Until all have said hello, some are served by unicast (9.7).
+    let steady = &datagrams[datagrams.len() / 2..];
+    for origin in members.into_iter().chain([own]) {
+        let of_it = steady.iter().filter(|one| one.chunk.is_some_and(|chunk| chunk.1 == origin));
+        let (to_group, others): (Vec<&Datagram>, Vec<&Datagram>) =
+            of_it.partition(|one| one.to == GROUP);
+        assert!(to_group.iter().all(|one| one.from == origin), "others passed it on to the group");
+        let mut chunks: Vec<u32> = to_group.iter().filter_map(|one| Some(one.chunk?.0)).collect();
+        println!("{origin}: {} chunks to the group", chunks.len());
+        assert!(chunks.len() > 40, "{}", chunks.len());
+        let all = chunks.len();
+        chunks.sort_unstable();
+        chunks.dedup();
+        assert_eq!(chunks.len(), all, "twice to the group");
+        // The board gets its own from the splitter. The monitor plays by DBS.
+        let unicast = others
+            .iter()
+            .filter(|one| one.from == origin && (one.to == own || members.contains(&one.to)));
+        assert_eq!(unicast.count(), 0, "{origin} serves who hears the group");
+    }
+    // What the splitter sent to the board is what the board sent to the group.
+    let from_splitter = steady.iter().filter(|one| one.to == own && one.chunk.is_some());
+    let numbers = from_splitter.filter(|one| one.from.port() == 8001).filter_map(|one| one.chunk);
+    let group = |number| datagrams.iter().any(|one| one.to == GROUP && one.chunk == Some(number));
+    let missing: Vec<_> = numbers.filter(|number| !group(*number)).collect();
+    assert!(missing.len() <= 1, "not to the group: {missing:?}");
+}
+
 #[test]
 fn boards_share_a_lan_by_multicast() {
     let _alone = alone();
@@ -114,12 +167,8 @@ fn boards_play_48_khz_stereo_for_ten_minutes() {
 
 /// Two boards and a Linux peer on one LAN play uncompressed sound.
 fn play_stereo(rate: u32, buffer: &str, seconds: usize) -> [Board; 2] {
-    let wav = stereo_noise(rate, seconds + 20);
-    let folder = tempfile::TempDir::new().expect("a temporary folder");
-    let path = folder.path().join("noise.wav");
-    std::fs::write(&path, &wav).expect("there is room");
+    let (_folder, source, wav) = stereo_noise(rate, seconds + 20);
     let lan = Lan::new(2);
-    let source = path.display().to_string();
     let splitter = lan.splitter(&["--source", &source, "--max-team", "31", "--buffer", buffer]);
     let peer = lan.peer(&["--out", "/dev/null"]);
     // The network stack asks for one address a second, and the buffer has to
@@ -138,19 +187,22 @@ fn play_stereo(rate: u32, buffer: &str, seconds: usize) -> [Board; 2] {
     drop(splitter);
     // Chunks go to the group once, and not to the other board.
     let own = ["10.77.0.2", "10.77.0.3"].map(|ip| ip.parse().expect("an address"));
+    let own = own.map(|ip: Ipv4Addr| SocketAddr::from((ip, TEAM_PORT)));
     let sent = boards[0].datagrams();
-    let chunks = |to: Ipv4Addr| {
-        sent.iter().filter(|one| one.from == own[0] && one.to == to && one.len > 1000).count()
+    let chunks = |to: SocketAddr| {
+        let chunks = sent.iter().filter(|one| one.from == own[0] && one.chunk.is_some());
+        chunks.filter(|one| one.to == to).count()
     };
-    let group = chunks(Ipv4Addr::new(224, 0, 0, 1));
+    let group = chunks(GROUP);
     println!("to the group: {group} chunks, to the other board: {}", chunks(own[1]));
     assert!(group > 5 * seconds, "{group}");
     assert!(chunks(own[1]) < group / 10, "{}", chunks(own[1]));
     boards
 }
 
-/// A WAV file of noise that is never silent.
-fn stereo_noise(rate: u32, seconds: usize) -> Vec<u8> {
+/// A WAV file of noise that is never silent: the folder in which it is, its
+/// path, and its bytes.
+fn stereo_noise(rate: u32, seconds: usize) -> (TempDir, String, Vec<u8>) {
     let mut wav = b"RIFF\xff\xff\xff\xffWAVEfmt \x10\0\0\0\x01\0\x02\0".to_vec();
     wav.extend(rate.to_le_bytes());
     wav.extend((4 * rate).to_le_bytes());
@@ -160,7 +212,11 @@ fn stereo_noise(rate: u32, seconds: usize) -> Vec<u8> {
         seed = seed.wrapping_mul(1_664_525).wrapping_add(1_013_904_223);
         wav.extend(((seed >> 18) as i16 + 1).to_le_bytes());
     }
-    wav
+    let folder = TempDir::new().expect("a temporary folder");
+    let path = folder.path().join("noise.wav");
+    std::fs::write(&path, &wav).expect("there is room");
+    let path = path.display().to_string();
+    (folder, path, wav)
 }
 
 #[test]
@@ -253,7 +309,7 @@ fn a_board_follows_a_change_of_its_address() {
     let first = lan.dhcp_server("10.77.0.50");
     let board = lan.board_by_dhcp(0, &[]);
     board.wait_status(0, |status| status.state == "playing");
-    assert!(board.datagrams().iter().any(|one| one.from == Ipv4Addr::new(10, 77, 0, 50)));
+    assert!(board.datagrams().iter().any(|one| one.from.ip() == Ipv4Addr::new(10, 77, 0, 50)));
     let before = board.status();
     drop(first);
     let _second = lan.dhcp_server("10.77.0.60");
@@ -261,7 +317,7 @@ fn a_board_follows_a_change_of_its_address() {
     let mark = board.mark();
     board.wait_status(mark, |status| status.at > before.at + 2.0);
     plays_again(&board, &before, || board.monitor("set_link n0 on"));
-    assert!(board.datagrams().iter().any(|one| one.from == Ipv4Addr::new(10, 77, 0, 60)));
+    assert!(board.datagrams().iter().any(|one| one.from.ip() == Ipv4Addr::new(10, 77, 0, 60)));
 }
 
 #[test]
@@ -279,7 +335,7 @@ fn ten_thousand_wrong_datagrams_do_not_disturb_the_sound() {
         let mut rng = Rng(5);
         for number in 0..10_000_u32 {
             let datagram = wrong_datagram(team, number, &mut rng);
-            let port = if number % 4 == 0 { GROUP_PORT } else { TEAM_PORT };
+            let port = if number % 4 == 0 { GROUP.port() } else { TEAM_PORT };
             socket.send_to(&datagram, ("10.77.0.2", port)).expect("it is sent");
             if number % 4 == 3 {
                 // The board's network chip holds nine frames.
