@@ -1,5 +1,5 @@
-//! A LAN of the test's own (a network namespace with a bridge) and boards in
-//! QEMU on it. Needs root, as a LAN does.
+//! Boards in QEMU: on a LAN of the test's own (a network namespace with a
+//! bridge), which needs root, or on the loopback network, which does not.
 
 use std::fs;
 use std::io::{BufRead, BufReader, Write};
@@ -16,6 +16,7 @@ use p2psp_core::wire::{self, Message};
 use tempfile::TempDir;
 
 use crate::Program;
+use crate::link::Link;
 use crate::wait::{PATIENCE, required, wait_for, wait_until};
 
 /// Address of the Linux host on the LAN.
@@ -41,6 +42,8 @@ pub struct Board {
     log: Arc<Mutex<Log>>,
     reader: Option<JoinHandle<()>>,
     folder: TempDir,
+    /// Pulled out after the board was switched off.
+    _link: Option<Link>,
 }
 
 #[derive(Debug, Default)]
@@ -168,7 +171,7 @@ impl Lan {
         let address = format!("address=10.77.0.{}/24", place + 2);
         let mut all = vec![address.as_str()];
         all.extend(args);
-        Board::start(self, place, &all)
+        self.board_by_dhcp(place, &all)
     }
 }
 
@@ -200,7 +203,11 @@ impl Lan {
 
     /// Switches on the board at place `place`, which asks for its address.
     pub fn board_by_dhcp(&self, place: u32, args: &[&str]) -> Board {
-        Board::start(self, place, args)
+        let mut qemu = self.exec();
+        qemu.arg(required("qemu-system-arm", "qemu-system-arm").get_program());
+        let netdev = format!("tap,id=n0,ifname=tap{place},script=no,downscript=no");
+        let splitter = SPLITTER.parse().expect("an address");
+        Board::start(qemu, &netdev, place, splitter, args)
     }
 }
 
@@ -218,19 +225,36 @@ impl Drop for Lan {
 }
 
 impl Board {
-    fn start(lan: &Lan, place: u32, args: &[&str]) -> Board {
+    /// Switches on a board that is a host of the loopback network, where
+    /// `splitter` is; needs no root. There are no groups: it plays by DBS.
+    pub fn on_loopback(splitter: SocketAddr, args: &[&str]) -> Board {
+        let link = Link::new(splitter.port());
+        let address = format!("address={}/8", link.address);
+        let mut all = vec![address.as_str(), "group=none"];
+        all.extend(args);
+        let qemu = required("qemu-system-arm", "qemu-system-arm");
+        let mut board = Board::start(qemu, &link.netdev(), 0, splitter, &all);
+        board._link = Some(link);
+        board
+    }
+
+    /// Starts `qemu` with a network of this kind, as the board at `place`.
+    fn start(
+        mut qemu: Command,
+        netdev: &str,
+        place: u32,
+        splitter: SocketAddr,
+        args: &[&str],
+    ) -> Board {
         let folder = TempDir::new().expect("a temporary folder");
         let mut semihosting = "enable=on,target=native,arg=p2psp".to_owned();
-        for argument in args.iter().chain(&[&*format!("splitter={SPLITTER}"), "out=dac"]) {
+        for argument in args.iter().chain(&[&*format!("splitter={splitter}"), "out=dac"]) {
             semihosting += &format!(",arg={argument}");
         }
-        let qemu = required("qemu-system-arm", "qemu-system-arm");
-        let mut child = lan
-            .exec()
-            .arg(qemu.get_program())
+        let mut child = qemu
             .args(["-M", "mps2-an386", "-nographic", "-serial", "null"])
             .args(["-monitor", "unix:monitor,server,nowait"])
-            .args(["-netdev", &format!("tap,id=n0,ifname=tap{place},script=no,downscript=no")])
+            .args(["-netdev", netdev])
             .args(["-net", &format!("nic,netdev=n0,macaddr=52:54:00:00:00:{:02x}", place + 2)])
             .args(["-object", "filter-dump,id=d0,netdev=n0,file=net.pcap"])
             .args(["-semihosting-config", &semihosting])
@@ -250,7 +274,7 @@ impl Board {
             }
             lock(&for_reader).ended = true;
         });
-        Board { child, log, reader: Some(reader), folder }
+        Board { child, log, reader: Some(reader), folder, _link: None }
     }
 
     /// What it has logged so far.

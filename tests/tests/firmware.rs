@@ -62,9 +62,13 @@ fn assert_flawless(board: &Board) {
     println!("{line}");
 }
 
-/// Three Linux peers that write to nowhere.
-fn three_peers(lan: &Lan) -> [Program; 3] {
-    [(); 3].map(|()| lan.peer(&["--out", "/dev/null"]))
+/// Three Linux peers on loopback that write to nowhere.
+fn three_peers(splitter: &Program) -> [Program; 3] {
+    [(); 3].map(|()| {
+        let peer = Program::peer(splitter.addr(), &["--player", "none", "--out", "/dev/null"]);
+        peer.wait_joined();
+        peer
+    })
 }
 
 /// They leave without having lost anything.
@@ -82,10 +86,10 @@ fn assert_all_had_everything<const N: usize>(peers: [Program; N]) {
 fn a_board_plays_pcm_byte_for_byte_and_serves_linux_peers() {
     let _alone = alone();
     let media = Media::make(Format::Wav, 60);
-    let lan = Lan::new(1);
-    let splitter = lan.splitter(&["--source", media.arg(), "--max-team", "31", "--buffer", "24"]);
-    let peers = three_peers(&lan);
-    let mut board = lan.board(0, &["group=none", "seconds=15"]);
+    let args = ["--source", media.arg(), "--max-team", "31", "--buffer", "24"];
+    let splitter = Program::splitter(&args);
+    let peers = three_peers(&splitter);
+    let mut board = Board::on_loopback(splitter.addr(), &["seconds=15"]);
     board.wait_end();
     assert_flawless(&board);
     let expected = samples_from(&media.bytes(), board.first_chunk(), 1);
@@ -223,11 +227,10 @@ fn stereo_noise(rate: u32, seconds: usize) -> (TempDir, String, Vec<u8>) {
 fn a_board_plays_mp3_as_the_host_decodes_it() {
     let _alone = alone();
     let media = Media::make(Format::Mp3, 60);
-    let lan = Lan::new(1);
     let args = ["--source", media.arg(), "--max-team", "31", "--buffer", "16"];
-    let splitter = lan.splitter(&args);
-    let peers = three_peers(&lan);
-    let mut board = lan.board(0, &["seconds=15"]);
+    let splitter = Program::splitter(&args);
+    let peers = three_peers(&splitter);
+    let mut board = Board::on_loopback(splitter.addr(), &["seconds=15"]);
     board.wait_end();
     assert_flawless(&board);
     let expected = decode_mp3(&media.bytes()[board.first_chunk() * 1024..]);
@@ -255,16 +258,17 @@ fn decode_mp3(mut bytes: &[u8]) -> Vec<[i16; 2]> {
 #[test]
 fn a_board_comes_back_when_the_splitter_was_restarted() {
     let _alone = alone();
-    let lan = Lan::new(1);
     let args = ["--source", "music", "--max-team", "31", "--buffer", "16"];
-    let mut splitter = lan.splitter(&args);
-    let board = lan.board(0, &[]);
+    let mut splitter = Program::splitter(&args);
+    let board = Board::on_loopback(splitter.addr(), &[]);
     board.wait_status(0, |status| status.state == "playing");
     splitter.signal(p2psp_tests::Signal::Kill);
     splitter.wait_exit(PATIENCE);
     let before = board.status();
+    let listen = splitter.addr().to_string();
+    let args = [&args[..], &["--listen", &listen]].concat();
     let mut again = None;
-    plays_again(&board, &before, || again = Some(lan.splitter(&args)));
+    plays_again(&board, &before, || again = Some(Program::splitter(&args)));
 }
 
 #[test]
