@@ -21,6 +21,8 @@ pub const REQUEST_BYTES: usize = 40;
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 #[cfg_attr(feature = "defmt", derive(defmt::Format))]
 pub enum Failure {
+    /// No station that is wanted has answered.
+    NoStation,
     /// It could not be reached.
     Unreachable,
     /// It broke off.
@@ -37,6 +39,10 @@ impl Failure {
     /// What a user can do about it.
     pub fn advice(&self) -> &'static str {
         match self {
+            Failure::NoStation => {
+                "no station of this release answers: start a splitter on this network, or give \
+                 its address"
+            }
             Failure::Unreachable => "check the splitter's address and the network",
             Failure::BrokenOff => "is it a splitter? check the port",
             Failure::Refused(Refusal::NoStreamYet) => "it has no stream yet",

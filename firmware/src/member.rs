@@ -10,29 +10,31 @@ use embassy_net::udp::{PacketMetadata, UdpMetadata, UdpSocket};
 use embassy_net::{IpAddress, IpEndpoint, Stack};
 use embassy_sync::blocking_mutex::raw::CriticalSectionRawMutex;
 use embassy_sync::signal::Signal;
-use embassy_time::{Duration, Instant as Time, Timer, with_timeout};
-use p2psp_core::{Departure, Instant, Lan, Node, Peer, PeerEvent, Playout};
+use embassy_time::{Duration, Instant as Time, TimeoutError, Timer, with_deadline, with_timeout};
+use p2psp_core::{Departure, Instant, Lan, Node, NodeId, Peer, PeerEvent};
 
+use crate::arp::Questions;
 use crate::audio;
 use crate::dialogue::{Dialogue, FRAME_BUFFER_BYTES, Failure, REQUEST_BYTES};
+use crate::discovery;
+use crate::handover::{Due, HAND_OVER_PAUSE, hand_over, play_out};
 use crate::queue::Queue;
+use crate::settings::Splitter;
 use crate::status::{State, Status};
 use crate::stream::Stream;
 
 /// How long a connection may take to come about, and a dialogue to be over.
 const DIALOGUE_TIME: Duration = Duration::from_secs(4);
+/// How often stations are asked for before a pause, and how long each time
+/// they may take to answer.
+const QUERIES: (usize, Duration) = (3, Duration::from_secs(1));
 /// First and longest pause before joining again.
 const REJOIN_PAUSES: (Duration, Duration) = (Duration::from_millis(250), Duration::from_secs(2));
 /// A datagram that can't be sent for so long, since nobody answers for its
-/// address, is given up with what is queued behind it. The network stack asks
-/// for one address a second at most.
+/// address, is given up with what is queued behind it.
 const SEND_PATIENCE: Duration = Duration::from_millis(1250);
 /// How long the end of a connection may take.
 const ABORT_TIME: Duration = Duration::from_millis(250);
-/// How soon to look again whether the sound has room for the next chunk.
-const HAND_OVER_PAUSE: Duration = Duration::from_millis(10);
-/// How long the sound of a stream that has ended may go on.
-const PLAY_OUT_TIME: Duration = Duration::from_secs(10);
 /// How often status and address are looked at.
 const TICK: Duration = Duration::from_millis(500);
 /// Datagrams taken in a row before other things get their turn.
@@ -41,8 +43,8 @@ const RECEIVE_BUDGET: usize = 16;
 /// Where the team is.
 #[derive(Debug, Clone, Copy)]
 pub struct Settings {
-    /// The splitter's address.
-    pub splitter: SocketAddr,
+    /// Where the splitter is.
+    pub splitter: Splitter,
     /// Port of the team socket.
     pub port: u16,
     /// The group of the LAN, for IMS; [`Lan::DEFAULT_GROUP`] mostly. Without
@@ -82,6 +84,19 @@ pub struct BufferSlices<'b> {
 /// Asks the board to leave the team in good order.
 pub type Leave = Signal<CriticalSectionRawMutex, ()>;
 
+/// What the member shares with other tasks.
+#[derive(Clone, Copy)]
+pub struct Shared<'a> {
+    /// To the sound.
+    pub queue: &'a Queue,
+    /// To whom it may concern.
+    pub status: &'a Status,
+    /// To the network driver, [`Asking`](crate::arp::Asking).
+    pub questions: &'a Questions,
+    /// From whoever may end it.
+    pub leave: &'a Leave,
+}
+
 impl<const RX: usize, const TX: usize> Buffers<RX, TX> {
     /// Empty.
     pub const fn new() -> Buffers<RX, TX> {
@@ -120,9 +135,7 @@ pub async fn run(
     settings: Settings,
     mut peer: Peer<'_>,
     buffers: BufferSlices<'_>,
-    queue: &Queue,
-    status: &Status,
-    leave: &Leave,
+    shared: Shared<'_>,
 ) {
     let BufferSlices { team, group, tx, tcp_rx, tcp_tx, scratch } = buffers;
     let (mut rx_meta, mut tx_meta) =
@@ -136,10 +149,9 @@ pub async fn run(
         socket: UdpSocket::new(stack, &mut rx_meta, team, &mut tx_meta, tx),
         group: UdpSocket::new(stack, &mut group_meta, group, &mut no_meta, &mut []),
         scratch,
-        queue,
-        status,
-        leave,
+        shared,
     };
+    let Shared { status, leave, .. } = shared;
     member.open_group();
     let mut pause = REJOIN_PAUSES.0;
     loop {
@@ -147,8 +159,7 @@ pub async fn run(
         status.update(|now| now.state = State::Joining);
         member.open_socket();
         let connection = TcpSocket::new(stack, tcp_rx, tcp_tx);
-        let joined = select(leave.wait(), member.join(connection, &mut peer)).await;
-        match joined {
+        match select(leave.wait(), member.join(connection, &mut peer)).await {
             Either::First(()) => break,
             Either::Second(Ok(stream)) => {
                 pause = REJOIN_PAUSES.0;
@@ -185,23 +196,21 @@ struct Member<'a> {
     socket: UdpSocket<'a>,
     group: UdpSocket<'a>,
     scratch: &'a mut Scratch,
-    queue: &'a Queue,
-    status: &'a Status,
-    leave: &'a Leave,
+    shared: Shared<'a>,
 }
 
 impl Member<'_> {
     async fn wait_for_network(&self) {
         while !(self.stack.is_link_up() && self.stack.is_config_up()) {
-            self.status.update(|now| now.state = State::NoNetwork);
-            self.status.network_is_alive();
+            self.shared.status.update(|now| now.state = State::NoNetwork);
+            self.shared.status.network_is_alive();
             Timer::after(Duration::from_millis(100)).await;
         }
     }
 
     /// A pause before the next attempt; over at once when the link is back.
     async fn pause(&self, pause: Duration) {
-        self.status.network_is_alive();
+        self.shared.status.network_is_alive();
         if !self.stack.is_link_up() {
             self.wait_for_network().await;
             return;
@@ -235,21 +244,47 @@ impl Member<'_> {
         Some(Lan { address, prefix: config.address.prefix_len(), group })
     }
 
+    /// The splitter's address, or that of the first station which answers.
+    async fn find_splitter(&mut self) -> Result<SocketAddr, Failure> {
+        let name = match self.settings.splitter {
+            Splitter::At(address) => return Ok(address),
+            Splitter::Station(name) => name,
+        };
+        let group = endpoint_of(discovery::GROUP).ok_or(Failure::NoStation)?;
+        let config = self.stack.config_v4().ok_or(Failure::NoStation)?;
+        let query = discovery::query();
+        for _ in 0..QUERIES.0 {
+            self.shared.status.network_is_alive();
+            let _ = self.socket.send_to(&query, group).await;
+            let until = Time::now() + QUERIES.1;
+            while until > Time::now() {
+                let answer = self.socket.recv_from_with(|answer, _| {
+                    discovery::find(answer, name, |address| config.address.contains_addr(&address))
+                });
+                match with_deadline(until, answer).await {
+                    Ok(Some(address)) => return Ok(address),
+                    Ok(None) | Err(TimeoutError) => {}
+                }
+            }
+        }
+        Err(Failure::NoStation)
+    }
+
     async fn join(
         &mut self,
         mut connection: TcpSocket<'_>,
         peer: &mut Peer<'_>,
     ) -> Result<Stream, Failure> {
-        self.status.network_is_alive();
-        let splitter = self.settings.splitter;
+        let splitter = self.find_splitter().await?;
         let endpoint = endpoint_of(splitter).ok_or(Failure::Unreachable)?;
+        self.shared.status.network_is_alive();
         connection.set_timeout(Some(DIALOGUE_TIME));
         let connected = with_timeout(DIALOGUE_TIME, connection.connect(endpoint)).await;
         if !matches!(connected, Ok(Ok(()))) {
             return Err(Failure::Unreachable);
         }
-        self.status.network_is_alive();
-        let talk = self.talk(&mut connection, peer);
+        self.shared.status.network_is_alive();
+        let talk = self.talk(splitter, &mut connection, peer);
         let result = with_timeout(DIALOGUE_TIME, talk).await.unwrap_or(Err(Failure::BrokenOff));
         // The splitter has said all it had to say: no need to wait for it.
         connection.abort();
@@ -259,10 +294,10 @@ impl Member<'_> {
 
     async fn talk(
         &mut self,
+        splitter: SocketAddr,
         connection: &mut TcpSocket<'_>,
         peer: &mut Peer<'_>,
     ) -> Result<Stream, Failure> {
-        let splitter = self.settings.splitter;
         let lan = self.lan();
         let mut dialogue = Dialogue::new(splitter, lan, self.scratch);
         let mut request = [0; REQUEST_BYTES];
@@ -296,7 +331,7 @@ impl Member<'_> {
     }
 
     fn begin(&self, stream: Stream, peer: &mut Peer<'_>) {
-        self.status.update(|now| {
+        self.shared.status.update(|now| {
             now.state = State::Buffering;
             now.joins += 1;
         });
@@ -304,22 +339,36 @@ impl Member<'_> {
         if !audio::can_play(&stream) {
             warning!("this stream can't be played here: send WAV (16 bits, IMA-ADPCM) or MP3");
         }
-        self.queue.begin(stream);
+        self.shared.queue.begin(stream);
+    }
+
+    /// Asks for the hardware addresses of the neighbours that are `meant` and
+    /// live in this board's subnet.
+    fn ask_for_neighbours(&self, peer: &Peer<'_>, meant: impl Fn(Option<NodeId>) -> bool) {
+        let Some(config) = self.stack.config_v4() else { return };
+        let (own, subnet) = (config.address.address(), config.address);
+        for neighbour in peer.neighbours().filter(|neighbour| meant(neighbour.id)) {
+            match neighbour.endpoint.ip() {
+                IpAddr::V4(ip) if subnet.contains_addr(&ip) => self.shared.questions.ask(own, ip),
+                _ => {}
+            }
+        }
     }
 
     /// Is a member until it ends one way or the other.
     async fn membership(&mut self, peer: &mut Peer<'_>) -> Outcome {
         let address = self.address();
+        self.ask_for_neighbours(peer, |_| true);
         let mut outgoing: Option<Outgoing> = None;
         let mut leaving = false;
         let mut tick = Time::now() + TICK;
         loop {
-            self.hand_over(peer);
+            hand_over(peer, self.shared.queue);
             if let Some(outcome) = self.events(peer, leaving) {
                 if outcome == Outcome::Over || !peer.buffer().playing {
                     return outcome;
                 }
-                self.play_out(peer).await;
+                play_out(peer, self.shared.queue).await;
                 return outcome;
             }
             if outgoing.is_none() {
@@ -330,8 +379,8 @@ impl Member<'_> {
                 });
             }
             let deadline = peer.poll_timeout().map_or(tick, |deadline| tick.min(time(deadline)));
-            let deadline = match due_chunks(peer) {
-                (0, ..) => deadline,
+            let deadline = match Due::of(peer).chunks {
+                0 => deadline,
                 _ => deadline.min(Time::now() + HAND_OVER_PAUSE),
             };
             match self.next_event(&outgoing, deadline).await {
@@ -352,9 +401,9 @@ impl Member<'_> {
             }
             if tick <= Time::now() {
                 tick = Time::now() + TICK;
-                self.status.network_is_alive();
-                self.status.count(peer.stats());
-                self.status.update(|now| now.overflowed = self.queue.dropped());
+                self.shared.status.network_is_alive();
+                self.shared.status.count(peer.stats());
+                self.shared.status.update(|now| now.overflowed = self.shared.queue.dropped());
                 if address != self.address() {
                     warning!("the address has changed");
                     return Outcome::Again;
@@ -387,7 +436,7 @@ impl Member<'_> {
         let received = async {
             received.await;
         };
-        select4(received, send, Timer::at(patience), self.leave.wait()).await
+        select4(received, send, Timer::at(patience), self.shared.leave.wait()).await
     }
 
     /// Takes what has come from the team and from the group.
@@ -401,54 +450,9 @@ impl Member<'_> {
                 });
                 idle &= embassy_futures::poll_once(received).is_pending();
             }
-            self.hand_over(peer);
+            hand_over(peer, self.shared.queue);
             if idle {
                 return;
-            }
-        }
-    }
-
-    /// Hands what is due to the sound, as far as there is room: what is not
-    /// handed over stays in the peer's buffer, up to half of `B`.
-    fn hand_over(&self, peer: &mut Peer<'_>) {
-        loop {
-            let (due, most, chunk_bytes) = due_chunks(peer);
-            self.queue.set_behind(due as usize * chunk_bytes, most as usize * chunk_bytes);
-            let full = !self.queue.has_room(chunk_bytes);
-            // Whether anything is due beside that the peer knows best: a chunk
-            // may wait aside, far ahead of all others.
-            if full && due <= most {
-                return;
-            }
-            match peer.next_chunk() {
-                Playout::Chunk { .. } if full => self.queue.drop_chunk(),
-                Playout::Chunk { number, payload } => {
-                    let pushed = self.queue.push(number.get(), payload);
-                    debug_assert!(pushed, "there was room");
-                }
-                // Its number will be missing.
-                Playout::Lost { .. } => {}
-                Playout::NotYet => return,
-            }
-        }
-    }
-
-    /// Plays what is left when the stream has ended.
-    async fn play_out(&self, peer: &mut Peer<'_>) {
-        let chunk_bytes = usize::from(peer.chunk_bytes());
-        let until = Time::now() + PLAY_OUT_TIME;
-        self.queue.set_behind(0, 0);
-        while Time::now() < until {
-            if !self.queue.has_room(chunk_bytes) {
-                Timer::after(HAND_OVER_PAUSE).await;
-                continue;
-            }
-            match peer.next_chunk() {
-                Playout::Chunk { number, payload } => {
-                    self.queue.push(number.get(), payload);
-                }
-                Playout::Lost { .. } => {}
-                Playout::NotYet => return,
             }
         }
     }
@@ -458,11 +462,11 @@ impl Member<'_> {
             match event {
                 PeerEvent::Playing { first } => {
                     info!("first chunk: {}", first.get());
-                    self.status.update(|now| now.state = State::Playing);
+                    self.shared.status.update(|now| now.state = State::Playing);
                 }
                 PeerEvent::Left { answered } => {
                     info!("goodbye (answered: {})", answered);
-                    self.status.count(peer.stats());
+                    self.shared.status.count(peer.stats());
                     return Some(if leaving { Outcome::Over } else { Outcome::Again });
                 }
                 PeerEvent::Dismissed { reason: Departure::Ended } => {
@@ -476,8 +480,10 @@ impl Member<'_> {
                     warning!("the splitter is silent");
                     return Some(Outcome::Again);
                 }
+                PeerEvent::NeighbourJoined { id } => {
+                    self.ask_for_neighbours(peer, |known| known == id);
+                }
                 PeerEvent::Joined
-                | PeerEvent::NeighbourJoined { .. }
                 | PeerEvent::MulticastSilent { .. }
                 | PeerEvent::MulticastBack { .. }
                 | PeerEvent::Title { .. }
@@ -490,20 +496,6 @@ impl Member<'_> {
     fn address(&self) -> Option<embassy_net::Ipv4Address> {
         self.stack.config_v4().map(|config| config.address.address())
     }
-}
-
-/// Chunks whose turn to be played has come, how many of them may wait, and the
-/// length of each.
-fn due_chunks(peer: &Peer<'_>) -> (u32, u32, usize) {
-    let buffer = peer.buffer();
-    let due = match (buffer.cursor, buffer.highest) {
-        (Some(cursor), Some(highest)) if buffer.playing => {
-            i64::from(cursor.distance_to(highest)) + 1 - i64::from(buffer.chunks)
-        }
-        _ => 0,
-    };
-    let due = u32::try_from(due).unwrap_or(0);
-    (due, buffer.chunks / 2, peer.chunk_bytes().into())
 }
 
 /// A datagram that waits to be sent.

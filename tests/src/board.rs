@@ -248,7 +248,8 @@ impl Board {
     ) -> Board {
         let folder = TempDir::new().expect("a temporary folder");
         let mut semihosting = "enable=on,target=native,arg=p2psp".to_owned();
-        for argument in args.iter().chain(&[&*format!("splitter={splitter}"), "out=dac"]) {
+        // The last one counts.
+        for argument in [&*format!("splitter={splitter}"), "out=dac"].iter().chain(args) {
             semihosting += &format!(",arg={argument}");
         }
         let mut child = qemu

@@ -10,7 +10,9 @@ use std::time::Duration;
 use p2psp_core::wire::{self, MAX_DATAGRAM_BYTES, Message};
 use p2psp_core::{ChunkNumber, Departure, Key, NodeId, Role, Rules, TeamId};
 use p2psp_tests::board::{Board, BoardStatus, Datagram, HOST, Lan, SPLITTER, TEAM_PORT};
+use p2psp_tests::program::is;
 use p2psp_tests::{Format, Media, PATIENCE, Program};
+use serde_json::Value;
 use tempfile::TempDir;
 
 /// One emulated LAN at a time: the host has few cores.
@@ -269,6 +271,46 @@ fn a_board_comes_back_when_the_splitter_was_restarted() {
     let args = [&args[..], &["--listen", &listen]].concat();
     let mut again = None;
     plays_again(&board, &before, || again = Some(Program::splitter(&args)));
+}
+
+#[test]
+fn a_board_finds_the_splitter_by_its_name() {
+    let _alone = alone();
+    let lan = Lan::new(1);
+    let station = |name: &str, port: u16| {
+        let listen = format!("{HOST}:{port}");
+        let args = ["splitter", "--source", "music", "--name", name, "--listen", &listen];
+        let options = ["--max-team", "31", "--buffer", "16"];
+        let splitter = Program::start_in(lan.exec(), &[&args[..], &options].concat());
+        splitter.wait_event(PATIENCE, |line| is(line, "listening"));
+        splitter
+    };
+    let _other = station("Attic", 8002);
+    let mut kitchen = station("Kitchen", 8003);
+    let board = lan.board(0, &["splitter=kitchen"]);
+    board.wait_status(0, |status| status.state == "playing");
+    let joined = |splitter: &Program| {
+        let board = |line: &Value| is(line, "joined") && line["addr"] == "10.77.0.2:4552";
+        splitter.wait_event(PATIENCE, board)
+    };
+    joined(&kitchen);
+    // It comes again elsewhere, and is found there.
+    kitchen.signal(p2psp_tests::Signal::Kill);
+    kitchen.wait_exit(PATIENCE);
+    let before = board.status();
+    let mut again = None;
+    plays_again(&board, &before, || again = Some(station("Kitchen", 8004)));
+    joined(&again.expect("it was started"));
+}
+
+#[test]
+fn a_board_without_a_name_takes_any_station_and_waits_for_one() {
+    let _alone = alone();
+    let lan = Lan::new(1);
+    let board = lan.board(0, &["splitter="]);
+    board.wait_line("no station of this release answers");
+    let _splitter = lan.splitter(&["--source", "music", "--max-team", "31", "--buffer", "16"]);
+    board.wait_status(0, |status| status.state == "playing");
 }
 
 #[test]

@@ -9,7 +9,7 @@ use defmt_rtt as _;
 use panic_probe as _;
 
 use embassy_executor::{InterruptExecutor, Spawner, main, task};
-use embassy_net::{Config, Runner, Stack, StackResources};
+use embassy_net::{Runner, Stack, StackResources};
 use embassy_stm32::eth::{self, Ethernet, GenericPhy, PacketQueue, Sma};
 use embassy_stm32::gpio::{Level, Output, Speed};
 use embassy_stm32::interrupt::{InterruptExt, Priority, UART4};
@@ -20,10 +20,12 @@ use embassy_stm32::{bind_interrupts, dma, interrupt, uid};
 use embassy_sync::blocking_mutex::raw::CriticalSectionRawMutex;
 use embassy_sync::zerocopy_channel::Channel;
 use p2psp_core::Lan;
+use p2psp_firmware::arp::{Asking, Questions};
 use p2psp_firmware::audio::{self, FULL_VOLUME, Playback};
-use p2psp_firmware::member::{self, Buffers, Leave};
+use p2psp_firmware::member::{self, Buffers, Leave, Shared};
 use p2psp_firmware::memory::{Payload, Tables};
 use p2psp_firmware::queue::Queue;
+use p2psp_firmware::settings::{self, Splitter};
 use p2psp_firmware::sound;
 use p2psp_firmware::status::Status;
 use static_cell::{ConstStaticCell, StaticCell};
@@ -32,11 +34,10 @@ use sai::{BLOCKS, Block, Feeder, I2s, Ring};
 
 // -- choices --
 
-/// Where the splitter is.
-const SPLITTER: &str = match option_env!("P2PSP_SPLITTER") {
-    Some(address) => address,
-    None => "192.168.1.2:8001",
-};
+/// Where the splitter is: `IP:PORT`, a station's name, or nothing for any.
+const SPLITTER: Option<&str> = option_env!("P2PSP_SPLITTER");
+/// The board's address: `IP/BITS[,GATEWAY]`, or nothing for DHCP.
+const ADDRESS: Option<&str> = option_env!("P2PSP_ADDRESS");
 const SOUND: audio::Settings = audio::Settings { depth_ms: 300, volume: FULL_VOLUME };
 /// Slots of the buffer, a chunk each: 2 s need 64 at 128 kbit/s, 192 at 384.
 const SLOTS: usize = 224;
@@ -61,6 +62,7 @@ static CHUNKS: StaticCell<Queue> = StaticCell::new();
 static DAC_QUEUE: StaticCell<Channel<'static, CriticalSectionRawMutex, Block>> = StaticCell::new();
 static URGENT: InterruptExecutor = InterruptExecutor::new();
 static STATUS: Status = Status::new();
+static QUESTIONS: Questions = Questions::new();
 /// Nobody asks this board to leave.
 static LEAVE: Leave = Leave::new();
 
@@ -71,7 +73,7 @@ bind_interrupts!(struct Irqs {
 });
 
 type SaiDma = DMA1_CH0;
-type Device = Ethernet<'static, ETH, GenericPhy<Sma<'static, ETH_SMA>>>;
+type Device = Asking<'static, Ethernet<'static, ETH, GenericPhy<Sma<'static, ETH_SMA>>>>;
 
 // -- tasks --
 
@@ -84,7 +86,8 @@ async fn network(mut runner: Runner<'static, Device>) -> ! {
 async fn team(stack: Stack<'static>, settings: member::Settings, queue: &'static Queue) {
     let peer = TABLES.take().peer(PAYLOAD.take());
     let buffers = BUFFERS.take().slices();
-    member::run(stack, settings, peer, buffers, queue, &STATUS, &LEAVE).await;
+    let shared = Shared { queue, status: &STATUS, questions: &QUESTIONS, leave: &LEAVE };
+    member::run(stack, settings, peer, buffers, shared).await;
 }
 
 #[task]
@@ -129,8 +132,9 @@ async fn main(spawner: Spawner) {
     let (rmii_in_0, rmii_in_1, rmii_out_0, rmii_out_1) = (p.PC4, p.PC5, p.PG13, p.PB13);
     let (phy_data, phy_clock) = (p.PA2, p.PC1);
 
-    let Ok(splitter) = SPLITTER.parse() else {
-        defmt::panic!("P2PSP_SPLITTER is no IP:PORT: {}", SPLITTER);
+    let splitter = Splitter::parse(SPLITTER.unwrap_or(""));
+    let Some(address) = settings::network(ADDRESS.unwrap_or("")) else {
+        defmt::panic!("P2PSP_ADDRESS is no IP/BITS[,GATEWAY]: {}", ADDRESS);
     };
     spawner.spawn(guard(IndependentWatchdog::new(p.IWDG1, WATCHDOG_US)).unwrap());
     spawner.spawn(show(led).unwrap());
@@ -163,8 +167,8 @@ async fn main(spawner: Spawner) {
     let mut seed = [0; 8];
     Rng::new(p.RNG, Irqs).fill_bytes(&mut seed);
     let (stack, runner) = embassy_net::new(
-        device,
-        Config::dhcpv4(Default::default()),
+        Asking::new(device, &QUESTIONS),
+        address,
         RESOURCES.take(),
         u64::from_le_bytes(seed),
     );

@@ -43,6 +43,8 @@ pub fn start() {
     write(TIMER0 + VALUE, u32::MAX);
     write(TIMER0 + CONTROL, 1);
     write(TIMER1 + RELOAD, 0);
+    // QEMU complains of a timer that starts at zero.
+    write(TIMER1 + VALUE, u32::MAX);
     write(TIMER1 + CONTROL, 1 << 3 | 1);
     // SAFETY: the handler below touches nothing but the timer and the queue.
     unsafe { NVIC::unmask(Interrupt(ALARM)) };

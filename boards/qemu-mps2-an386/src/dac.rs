@@ -5,8 +5,9 @@ use p2psp_firmware::dac::{BLOCK_FRAMES, Dac, Frame, Underrun, UnsupportedRate};
 
 use crate::host::File;
 
-/// Blocks that it holds.
-const HELD_BLOCKS: u64 = 2;
+/// Blocks that it holds: as the boards with a DAC do, four in a queue and two
+/// in the memory of the DMA.
+const HELD_BLOCKS: u64 = 6;
 
 /// Plays at the right speed and writes what it plays to a file: frames of two
 /// 16-bit samples, least significant byte first.

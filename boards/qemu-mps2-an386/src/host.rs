@@ -11,7 +11,10 @@ pub struct Logger;
 static LOGGER: Logger = Logger;
 
 /// Longest line of arguments.
-const ARGUMENTS_BYTES: usize = 512;
+const ARGUMENTS_BYTES: usize = 256;
+
+/// Room for [`arguments`].
+pub type ArgumentsBuffer = [u8; ARGUMENTS_BYTES];
 
 /// Lets `log` write to the host.
 pub fn start_log() {
@@ -79,7 +82,7 @@ impl Write for Line {
 }
 
 /// What stands behind the image's name on the command line.
-pub fn arguments(buffer: &mut [u8; ARGUMENTS_BYTES]) -> &str {
+pub fn arguments(buffer: &mut ArgumentsBuffer) -> &str {
     let mut block = [buffer.as_mut_ptr() as usize, ARGUMENTS_BYTES];
     // SAFETY: place and length of a buffer; the host writes to both.
     let failed = unsafe { syscall1(nr::GET_CMDLINE, block.as_mut_ptr() as usize) };
@@ -90,8 +93,8 @@ pub fn arguments(buffer: &mut [u8; ARGUMENTS_BYTES]) -> &str {
     core::str::from_utf8(buffer.get(..len).unwrap_or(&[])).unwrap_or("")
 }
 
-/// Room for [`arguments`].
-pub const fn arguments_buffer() -> [u8; ARGUMENTS_BYTES] {
+/// An empty one.
+pub const fn arguments_buffer() -> ArgumentsBuffer {
     [0; ARGUMENTS_BYTES]
 }
 

@@ -1,8 +1,8 @@
 //! The P2PSP player on QEMU's `mps2-an386`, a Cortex-M4F with Ethernet.
 //!
-//! Arguments (`-append`): `splitter=IP:PORT address=IP/BITS [gateway=IP]
-//! [group=IP:PORT|none]
-//! [out=FILE] [seconds=N] [volume=0..256] [depth=MS]`; without `address` it
+//! Arguments (`-append`): `[splitter=IP:PORT|NAME] [address=IP/BITS[,GATEWAY]]
+//! [group=IP:PORT|none] [out=FILE] [seconds=N] [volume=0..256] [depth=MS]`.
+//! Without `splitter` it looks for a station on the LAN; without `address` it
 //! asks a DHCP server. What is played is written to `out`; after `seconds` it
 //! leaves the team and ends.
 #![no_std]
@@ -13,17 +13,19 @@ mod dac;
 mod host;
 mod lan9118;
 
-use core::net::{Ipv4Addr, SocketAddr};
+use core::net::SocketAddr;
 use core::sync::atomic::{AtomicBool, Ordering};
 
 use embassy_executor::{SpawnToken, raw, task};
-use embassy_net::{Config, Ipv4Cidr, Runner, Stack, StackResources, StaticConfigV4};
+use embassy_net::{Config, Runner, Stack, StackResources};
 use embassy_time::Timer;
 use p2psp_core::Lan;
+use p2psp_firmware::arp::{Asking, Questions};
 use p2psp_firmware::audio::{self, FULL_VOLUME, Playback};
-use p2psp_firmware::member::{self, Buffers, Leave};
+use p2psp_firmware::member::{self, Buffers, Leave, Shared};
 use p2psp_firmware::memory::{Payload, Tables};
 use p2psp_firmware::queue::Queue;
+use p2psp_firmware::settings::{self, Splitter};
 use p2psp_firmware::sound;
 use p2psp_firmware::status::Status;
 use static_cell::ConstStaticCell;
@@ -53,16 +55,18 @@ static RESOURCES: ConstStaticCell<StackResources<5>> = ConstStaticCell::new(Stac
 static DRIVER: ConstStaticCell<Lan9118> = ConstStaticCell::new(Lan9118::new());
 static SOUND_MEMORY: ConstStaticCell<audio::Memory> = ConstStaticCell::new(audio::Memory::new());
 
+static ARGUMENTS: ConstStaticCell<host::ArgumentsBuffer> =
+    ConstStaticCell::new(host::arguments_buffer());
 static CHUNKS: static_cell::StaticCell<Queue> = static_cell::StaticCell::new();
 static STATUS: Status = Status::new();
+static QUESTIONS: Questions = Questions::new();
 static LEAVE: Leave = Leave::new();
 
 // -- what the command line says --
 
 struct Arguments {
-    splitter: Option<SocketAddr>,
-    address: Option<Ipv4Cidr>,
-    gateway: Option<Ipv4Addr>,
+    splitter: Splitter,
+    network: Config,
     out: Option<File>,
     seconds: Option<u64>,
     sound: audio::Settings,
@@ -71,28 +75,23 @@ struct Arguments {
 
 impl Arguments {
     fn read() -> Arguments {
-        let mut buffer = host::arguments_buffer();
         let mut arguments = Arguments {
-            splitter: None,
-            address: None,
-            gateway: None,
+            splitter: Splitter::Station(None),
+            network: Config::dhcpv4(Default::default()),
             out: None,
             seconds: None,
             sound: SOUND,
             group: Some(Lan::DEFAULT_GROUP),
         };
-        for argument in host::arguments(&mut buffer).split_ascii_whitespace() {
+        for argument in host::arguments(ARGUMENTS.take()).split_ascii_whitespace() {
             let Some((name, value)) = argument.split_once('=') else { continue };
             match name {
-                "splitter" => arguments.splitter = value.parse().ok(),
-                "address" => {
-                    arguments.address = value.split_once('/').and_then(|(ip, bits)| {
-                        let bits = bits.parse().ok().filter(|bits| *bits <= 32)?;
-                        Some(Ipv4Cidr::new(ip.parse().ok()?, bits))
-                    });
-                }
-                "gateway" => arguments.gateway = value.parse().ok(),
-                "group" => arguments.group = value.parse().ok(),
+                "splitter" => arguments.splitter = Splitter::parse(value),
+                "address" => match settings::network(value) {
+                    Some(network) => arguments.network = network,
+                    None => log::warn!("no address: {}", value),
+                },
+                "group" => arguments.group = value.parse().ok().map(SocketAddr::V4),
                 "out" => arguments.out = File::create(value),
                 "seconds" => arguments.seconds = value.parse().ok(),
                 "volume" => arguments.sound.volume = value.parse().unwrap_or(FULL_VOLUME),
@@ -102,23 +101,14 @@ impl Arguments {
         }
         arguments
     }
-
-    fn network(&self) -> Config {
-        match self.address {
-            Some(address) => Config::ipv4_static(StaticConfigV4 {
-                address,
-                gateway: self.gateway,
-                dns_servers: Default::default(),
-            }),
-            None => Config::dhcpv4(Default::default()),
-        }
-    }
 }
 
 // -- tasks --
 
+type Device = Asking<'static, &'static mut Lan9118>;
+
 #[task]
-async fn network(mut runner: Runner<'static, &'static mut Lan9118>) -> ! {
+async fn network(mut runner: Runner<'static, Device>) -> ! {
     runner.run().await
 }
 
@@ -126,7 +116,8 @@ async fn network(mut runner: Runner<'static, &'static mut Lan9118>) -> ! {
 async fn team(stack: Stack<'static>, settings: member::Settings, queue: &'static Queue) {
     let peer = TABLES.take().peer(PAYLOAD.take());
     let buffers = BUFFERS.take().slices();
-    member::run(stack, settings, peer, buffers, queue, &STATUS, &LEAVE).await;
+    let shared = Shared { queue, status: &STATUS, questions: &QUESTIONS, leave: &LEAVE };
+    member::run(stack, settings, peer, buffers, shared).await;
     log::info!("stack used: {} bytes", host::stack_used());
     host::exit(true);
 }
@@ -153,16 +144,13 @@ fn main() -> ! {
     clock::start();
     host::start_log();
     let arguments = Arguments::read();
-    let Some(splitter) = arguments.splitter else {
-        log::error!("say where the splitter is: splitter=IP:PORT");
-        host::exit(false);
-    };
     let driver = DRIVER.take();
     driver.start();
-    let (stack, runner) =
-        embassy_net::new(driver, arguments.network(), RESOURCES.take(), seed());
+    let device = Asking::new(driver, &QUESTIONS);
+    let (stack, runner) = embassy_net::new(device, arguments.network, RESOURCES.take(), seed());
     let queue: &'static Queue = CHUNKS.init(Queue::new(QUEUE_BYTES.take()));
-    let settings = member::Settings { splitter, port: 4552, group: arguments.group };
+    let Arguments { splitter, group, .. } = arguments;
+    let settings = member::Settings { splitter, port: 4552, group };
 
     static EXECUTOR: static_cell::StaticCell<raw::Executor> = static_cell::StaticCell::new();
     let executor: &'static raw::Executor =

@@ -9,9 +9,9 @@ use panic_probe as _;
 
 use embassy_embedded_hal::shared_bus::asynch::spi::SpiDevice;
 use embassy_executor::{InterruptExecutor, Spawner, main, task};
-use embassy_net::{Config, Runner, Stack, StackResources};
+use embassy_net::{Runner, Stack, StackResources};
 use embassy_net_wiznet::chip::W5500;
-use embassy_net_wiznet::{self as wiznet, Device};
+use embassy_net_wiznet as wiznet;
 use embassy_rp::clocks::{RoscRng, clk_sys_freq};
 use embassy_rp::gpio::{Input, Level, Output, Pull};
 use embassy_rp::interrupt::{InterruptExt, Priority, SWI_IRQ_1};
@@ -25,10 +25,12 @@ use embassy_sync::mutex::Mutex;
 use embassy_sync::zerocopy_channel::Channel;
 use embassy_time::Duration;
 use p2psp_core::Lan;
+use p2psp_firmware::arp::{Asking, Questions};
 use p2psp_firmware::audio::{self, FULL_VOLUME, Playback};
-use p2psp_firmware::member::{self, Buffers, Leave};
+use p2psp_firmware::member::{self, Buffers, Leave, Shared};
 use p2psp_firmware::memory::{Payload, Tables};
 use p2psp_firmware::queue::Queue;
+use p2psp_firmware::settings::{self, Splitter};
 use p2psp_firmware::sound;
 use p2psp_firmware::status::Status;
 use static_cell::{ConstStaticCell, StaticCell};
@@ -37,11 +39,10 @@ use i2s::{BLOCKS, Block, Feeder, I2s};
 
 // -- choices --
 
-/// Where the splitter is.
-const SPLITTER: &str = match option_env!("P2PSP_SPLITTER") {
-    Some(address) => address,
-    None => "192.168.1.2:8001",
-};
+/// Where the splitter is: `IP:PORT`, a station's name, or nothing for any.
+const SPLITTER: Option<&str> = option_env!("P2PSP_SPLITTER");
+/// The board's address: `IP/BITS[,GATEWAY]`, or nothing for DHCP.
+const ADDRESS: Option<&str> = option_env!("P2PSP_ADDRESS");
 const SOUND: audio::Settings = audio::Settings { depth_ms: 300, volume: FULL_VOLUME };
 /// Slots of the buffer, a chunk each: 2 s need 64 at 128 kbit/s, 192 at 384.
 const SLOTS: usize = 192;
@@ -74,6 +75,7 @@ static DAC_QUEUE: StaticCell<Channel<'static, CriticalSectionRawMutex, Block>> =
 static SPI: StaticCell<SharedSpi> = StaticCell::new();
 static URGENT: InterruptExecutor = InterruptExecutor::new();
 static STATUS: Status = Status::new();
+static QUESTIONS: Questions = Questions::new();
 /// Nobody asks this board to leave.
 static LEAVE: Leave = Leave::new();
 
@@ -85,6 +87,7 @@ bind_interrupts!(struct Irqs {
 
 type SharedSpi = Mutex<NoopRawMutex, Spi<'static, SPI0, Async>>;
 type Bus = SpiDevice<'static, NoopRawMutex, Spi<'static, SPI0, Async>, Output<'static>>;
+type Device = Asking<'static, wiznet::Device<'static>>;
 type Chip = wiznet::Runner<'static, W5500, Bus, Input<'static>, Output<'static>>;
 
 // -- tasks --
@@ -95,7 +98,7 @@ async fn ethernet(chip: Chip) -> ! {
 }
 
 #[task]
-async fn network(mut runner: Runner<'static, Device<'static>>) -> ! {
+async fn network(mut runner: Runner<'static, Device>) -> ! {
     runner.run().await
 }
 
@@ -103,7 +106,8 @@ async fn network(mut runner: Runner<'static, Device<'static>>) -> ! {
 async fn team(stack: Stack<'static>, settings: member::Settings, queue: &'static Queue) {
     let peer = TABLES.take().peer(PAYLOAD.take());
     let buffers = BUFFERS.take().slices();
-    member::run(stack, settings, peer, buffers, queue, &STATUS, &LEAVE).await;
+    let shared = Shared { queue, status: &STATUS, questions: &QUESTIONS, leave: &LEAVE };
+    member::run(stack, settings, peer, buffers, shared).await;
 }
 
 #[task]
@@ -149,8 +153,9 @@ async fn main(spawner: Spawner) {
     let w5500_reset = Output::new(p.PIN_20, Level::High);
     let w5500_interrupt = Input::new(p.PIN_21, Pull::Up);
 
-    let Ok(splitter) = SPLITTER.parse() else {
-        defmt::panic!("P2PSP_SPLITTER is no IP:PORT: {}", SPLITTER);
+    let splitter = Splitter::parse(SPLITTER.unwrap_or(""));
+    let Some(address) = settings::network(ADDRESS.unwrap_or("")) else {
+        defmt::panic!("P2PSP_ADDRESS is no IP/BITS[,GATEWAY]: {}", ADDRESS);
     };
     defmt::assert_eq!(clk_sys_freq(), SYS_HZ);
     spawner.spawn(guard(Watchdog::new(p.WATCHDOG)).unwrap());
@@ -180,9 +185,9 @@ async fn main(spawner: Spawner) {
     let (device, chip) = chip.unwrap_or_else(|error| defmt::panic!("no W5500: {}", error));
     spawner.spawn(ethernet(chip).unwrap());
 
-    let config = Config::dhcpv4(Default::default());
     let seed = RoscRng.next_u64();
-    let (stack, runner) = embassy_net::new(device, config, RESOURCES.take(), seed);
+    let device = Asking::new(device, &QUESTIONS);
+    let (stack, runner) = embassy_net::new(device, address, RESOURCES.take(), seed);
     spawner.spawn(network(runner).unwrap());
     let queue: &'static Queue = CHUNKS.init(Queue::new(QUEUE_BYTES.take()));
     let settings = member::Settings { splitter, port: 4552, group: Some(Lan::DEFAULT_GROUP) };
