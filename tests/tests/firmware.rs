@@ -7,11 +7,11 @@ use std::net::{Ipv4Addr, SocketAddr, TcpListener, TcpStream, UdpSocket};
 use std::sync::{Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
-use p2psp_core::wire::{self, MAX_DATAGRAM_BYTES, Message};
-use p2psp_core::{ChunkNumber, Departure, Key, NodeId, Role, Rules, TeamId};
+use p2psp_core::wire::{self, Acquaintance, MAX_DATAGRAM_BYTES, Message, Welcome};
+use p2psp_core::{ChunkNumber, Departure, Key, NodeId, Role, Rules, Tag, TeamId};
 use p2psp_tests::board::{Board, BoardStatus, Datagram, HOST, Lan, SPLITTER, TEAM_PORT};
 use p2psp_tests::program::is;
-use p2psp_tests::{Format, Media, PATIENCE, Program};
+use p2psp_tests::{Format, Media, PATIENCE, Program, wait_for};
 use serde_json::Value;
 use tempfile::TempDir;
 
@@ -441,39 +441,88 @@ fn wrong_datagram(team: TeamId, number: u32, rng: &mut Rng) -> Vec<u8> {
     bytes
 }
 
+/// From nonsense to a false splitter that takes the board in and then says
+/// nothing more.
 #[test]
-fn wrong_answers_to_a_join_only_delay_it() {
+fn a_thousand_wrong_answers_to_a_join_only_delay_it() {
     let _alone = alone();
-    let lan = Lan::new(1);
-    let board = lan.run(|| {
-        let splitter = TcpListener::bind(SPLITTER).expect("nobody listens there");
-        let board = lan.board(0, &[]);
-        let mut rng = Rng(11);
-        for attempt in 0..8_u32 {
-            let (mut stream, _) = splitter.accept().expect("the board tries again");
-            let mut request = [0; 16];
-            let _ = stream.read(&mut request);
-            let answer: Vec<u8> = match attempt {
-                0 => Vec::new(),
-                1 => b"HTTP/1.1 400 Bad Request\r\n\r\n".to_vec(),
-                2 => vec![0xff; 4000],
-                3 => refusal(),
-                _ => (0..3000).map(|_| rng.below(256) as u8).collect(),
-            };
-            let _ = stream.write_all(&answer);
-        }
-        board
-    });
-    let _splitter = lan.splitter(&["--source", "music", "--max-team", "31", "--buffer", "16"]);
+    let wrong = TcpListener::bind("127.0.0.1:0").expect("loopback has free ports");
+    wrong.set_nonblocking(true).expect("a socket");
+    let at = wrong.local_addr().expect("it is bound");
+    let board = Board::on_loopback(at, &["pause=1"]);
+    let mut rng = Rng(11);
+    let good = admission();
+    for attempt in 0..=1000 {
+        let answer = match attempt {
+            0 => Vec::new(),
+            1 => b"HTTP/1.1 400 Bad Request\r\n\r\n".to_vec(),
+            2 => frame(Message::Refused(wire::Refusal::TeamFull)),
+            1000 => good.concat(),
+            _ if rng.below(5) == 0 => (0..3000).map(|_| rng.below(256) as u8).collect(),
+            // Without the last frame, which admits it.
+            _ => mutated(good[..good.len() - 1].concat(), &mut rng),
+        };
+        let connected = wait_for(PATIENCE, || wrong.accept().ok());
+        let (mut stream, from) = connected.unwrap_or_else(|| panic!("{}", board.report()));
+        assert_ne!(from.ip(), at.ip(), "the board has an address of its own");
+        // The board may have seen enough of the answer before it is written.
+        let _ = stream.read(&mut [0; 64]);
+        let _ = stream.write_all(&answer);
+    }
+    drop(wrong);
+    board.wait_line("the splitter is silent");
+    let complaints = board.lines().iter().filter(|line| line.contains("can't join")).count();
+    assert!(complaints >= 1000, "{complaints} of 1000 were told");
+    let listen = at.to_string();
+    let args = ["--source", "music", "--max-team", "31", "--buffer", "16", "--listen", &listen];
+    let _splitter = Program::splitter(&args);
     let status = board.wait_status(0, |status| status.state == "playing");
-    assert_eq!(status.get("joins"), 1);
+    assert_eq!(status.get("joins"), 2, "the false one and the real one: {}", board.report());
 }
 
-fn refusal() -> Vec<u8> {
-    let mut frame = [0; 64];
-    let refused = Message::Refused(wire::Refusal::TeamFull);
-    let len = wire::frame(TeamId(0), refused, &mut frame).expect("it fits");
-    frame[..len].to_vec()
+/// What a splitter says to one whom it takes into its team, frame by frame.
+fn admission() -> Vec<Vec<u8>> {
+    let id = |number| NodeId { role: Role::Peer, number };
+    let welcome = Welcome {
+        id: id(7),
+        you: SocketAddr::from(([127, 0, 0, 9], TEAM_PORT)),
+        key: Key::new([5; 16]),
+        group_tag: Tag::NONE,
+        chunk_bytes: 1024,
+        buffer_chunks: 16,
+        max_team: 31,
+        header_bytes: 48,
+        content_type: "audio/mpeg",
+        name: "Nowhere",
+    };
+    let member = |number: u32| {
+        let endpoint = SocketAddr::from(([127, 0, 0, 10], 5000 + number as u16));
+        let (id, rules) = (id(number), Rules::Dbs);
+        Message::Member(Acquaintance { id, endpoint, rules, tag: Tag::NONE })
+    };
+    let header = Message::Header { part: &[3; 24] };
+    let all = [Message::Welcome(welcome), header, header, member(1), member(2), member(3)];
+    all.into_iter().chain([Message::Admitted]).map(frame).collect()
+}
+
+fn frame(message: Message<'_>) -> Vec<u8> {
+    let mut bytes = [0; MAX_DATAGRAM_BYTES];
+    let len = wire::frame(TeamId(9), message, &mut bytes).expect("it fits");
+    bytes[..len].to_vec()
+}
+
+/// The same with up to three bytes changed, cut off or added.
+fn mutated(mut bytes: Vec<u8>, rng: &mut Rng) -> Vec<u8> {
+    for _ in 0..=rng.below(3) {
+        let at = rng.below(bytes.len());
+        match rng.below(4) {
+            0 => bytes[at] = rng.below(256) as u8,
+            1 => bytes[at] ^= 1 << rng.below(8),
+            2 => bytes.truncate(at.max(1)),
+            _ => bytes.insert(at, rng.below(256) as u8),
+        }
+    }
+    bytes
 }
 
 /// Small, seeded randomness (xorshift).

@@ -172,7 +172,12 @@ async fn main(spawner: Spawner) {
     );
     spawner.spawn(network(runner).unwrap());
     let queue: &'static Queue = CHUNKS.init(Queue::new(QUEUE_BYTES.take()));
-    let settings = member::Settings { splitter, port: 4552, group: Some(Lan::DEFAULT_GROUP) };
+    let settings = member::Settings {
+        splitter,
+        port: 4552,
+        group: Some(Lan::DEFAULT_GROUP),
+        pauses: member::REJOIN_PAUSES,
+    };
     spawner.spawn(team(stack, settings, queue).unwrap());
     spawner.spawn(play(queue, dac).unwrap());
 }

@@ -1,7 +1,8 @@
 //! The P2PSP player on QEMU's `mps2-an386`, a Cortex-M4F with Ethernet.
 //!
 //! Arguments (`-append`): `[splitter=IP:PORT|NAME] [address=IP/BITS[,GATEWAY]]
-//! [group=IP:PORT|none] [out=FILE] [seconds=N] [volume=0..256] [depth=MS]`.
+//! [group=IP:PORT|none] [out=FILE] [seconds=N] [volume=0..256] [depth=MS]
+//! [pause=MS]`, the last of which is the pause before it joins again.
 //! Without `splitter` it looks for a station on the LAN; without `address` it
 //! asks a DHCP server. What is played is written to `out`; after `seconds` it
 //! leaves the team and ends.
@@ -18,7 +19,7 @@ use core::sync::atomic::{AtomicBool, Ordering};
 
 use embassy_executor::{SpawnToken, raw, task};
 use embassy_net::{Config, Runner, Stack, StackResources};
-use embassy_time::Timer;
+use embassy_time::{Duration, Timer};
 use p2psp_core::Lan;
 use p2psp_firmware::arp::{Asking, Questions};
 use p2psp_firmware::audio::{self, FULL_VOLUME, Playback};
@@ -71,6 +72,7 @@ struct Arguments {
     seconds: Option<u64>,
     sound: audio::Settings,
     group: Option<SocketAddr>,
+    pauses: (Duration, Duration),
 }
 
 impl Arguments {
@@ -82,6 +84,7 @@ impl Arguments {
             seconds: None,
             sound: SOUND,
             group: Some(Lan::DEFAULT_GROUP),
+            pauses: member::REJOIN_PAUSES,
         };
         for argument in host::arguments(ARGUMENTS.take()).split_ascii_whitespace() {
             let Some((name, value)) = argument.split_once('=') else { continue };
@@ -92,6 +95,10 @@ impl Arguments {
                     None => log::warn!("no address: {}", value),
                 },
                 "group" => arguments.group = value.parse().ok().map(SocketAddr::V4),
+                "pause" => {
+                    let pause = value.parse().map(Duration::from_millis);
+                    arguments.pauses = pause.map_or(member::REJOIN_PAUSES, |pause| (pause, pause));
+                }
                 "out" => arguments.out = File::create(value),
                 "seconds" => arguments.seconds = value.parse().ok(),
                 "volume" => arguments.sound.volume = value.parse().unwrap_or(FULL_VOLUME),
@@ -149,8 +156,8 @@ fn main() -> ! {
     let device = Asking::new(driver, &QUESTIONS);
     let (stack, runner) = embassy_net::new(device, arguments.network, RESOURCES.take(), seed());
     let queue: &'static Queue = CHUNKS.init(Queue::new(QUEUE_BYTES.take()));
-    let Arguments { splitter, group, .. } = arguments;
-    let settings = member::Settings { splitter, port: 4552, group };
+    let Arguments { splitter, group, pauses, .. } = arguments;
+    let settings = member::Settings { splitter, port: 4552, group, pauses };
 
     static EXECUTOR: static_cell::StaticCell<raw::Executor> = static_cell::StaticCell::new();
     let executor: &'static raw::Executor =
