@@ -10,7 +10,7 @@ use embassy_net::udp::{PacketMetadata, UdpMetadata, UdpSocket};
 use embassy_net::{IpAddress, IpEndpoint, Stack};
 use embassy_sync::blocking_mutex::raw::CriticalSectionRawMutex;
 use embassy_sync::signal::Signal;
-use embassy_time::{Duration, Instant as Time, TimeoutError, Timer, with_deadline, with_timeout};
+use embassy_time::{Duration, Instant as Time, Timer, with_deadline, with_timeout};
 use p2psp_core::{Departure, Instant, Lan, Node, NodeId, Peer, PeerEvent};
 
 use crate::arp::Questions;
@@ -265,9 +265,8 @@ impl Member<'_> {
                 let answer = self.socket.recv_from_with(|answer, _| {
                     discovery::find(answer, name, |address| config.address.contains_addr(&address))
                 });
-                match with_deadline(until, answer).await {
-                    Ok(Some(address)) => return Ok(address),
-                    Ok(None) | Err(TimeoutError) => {}
+                if let Ok(Some(address)) = with_deadline(until, answer).await {
+                    return Ok(address);
                 }
             }
         }
