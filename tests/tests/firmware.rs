@@ -15,7 +15,7 @@ use p2psp_tests::{Format, Media, PATIENCE, Program, wait_for};
 use serde_json::Value;
 use tempfile::TempDir;
 
-/// One emulated LAN at a time: the host has few cores.
+/// One test at a time: the host has few cores.
 static HOST_AT_WORK: Mutex<()> = Mutex::new(());
 
 /// The LAN's group.
