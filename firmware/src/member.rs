@@ -29,8 +29,9 @@ const DIALOGUE_TIME: Duration = Duration::from_secs(4);
 /// How often stations are asked for before a pause, and how long each time
 /// they may take to answer.
 const QUERIES: (usize, Duration) = (3, Duration::from_secs(1));
-/// First and longest pause before joining again.
-const REJOIN_PAUSES: (Duration, Duration) = (Duration::from_millis(250), Duration::from_secs(2));
+/// Pauses for [`Settings::pauses`] that no splitter minds.
+pub const REJOIN_PAUSES: (Duration, Duration) =
+    (Duration::from_millis(250), Duration::from_secs(2));
 /// A datagram that can't be sent for so long, since nobody answers for its
 /// address, is given up with what is queued behind it.
 const SEND_PATIENCE: Duration = Duration::from_millis(1250);
@@ -54,12 +55,15 @@ pub struct Settings {
     /// The group of the LAN, for IMS; [`Lan::DEFAULT_GROUP`] mostly. Without
     /// it the board plays by DBS.
     pub group: Option<SocketAddr>,
+    /// First and longest pause before joining again; [`REJOIN_PAUSES`] mostly.
+    pub pauses: (Duration, Duration),
 }
 
 impl Settings {
-    /// The usual ones: port 4552 and, on a LAN, [`Lan::DEFAULT_GROUP`].
+    /// The usual ones: port 4552, [`Lan::DEFAULT_GROUP`], [`REJOIN_PAUSES`].
     pub const fn new(splitter: Splitter) -> Settings {
-        Settings { splitter, port: TEAM_PORT, group: Some(Lan::DEFAULT_GROUP) }
+        let (port, group) = (TEAM_PORT, Some(Lan::DEFAULT_GROUP));
+        Settings { splitter, port, group, pauses: REJOIN_PAUSES }
     }
 }
 
@@ -168,7 +172,8 @@ pub async fn run(
     };
     let Shared { status, leave, .. } = shared;
     member.open_group();
-    let mut pause = REJOIN_PAUSES.0;
+    let pauses = settings.pauses;
+    let mut pause = pauses.0;
     loop {
         member.wait_for_network().await;
         status.update(|now| now.state = State::Joining);
@@ -177,7 +182,7 @@ pub async fn run(
         match select(leave.wait(), member.join(connection, &mut peer)).await {
             Either::First(()) => break,
             Either::Second(Ok(stream)) => {
-                pause = REJOIN_PAUSES.0;
+                pause = pauses.0;
                 member.begin(stream, &mut peer);
                 if member.membership(&mut peer).await == Outcome::Over {
                     break;
@@ -185,7 +190,7 @@ pub async fn run(
             }
             Either::Second(Err(failure)) => {
                 member.report(failure);
-                pause = (pause * 2).min(REJOIN_PAUSES.1);
+                pause = (pause * 2).min(pauses.1);
             }
         }
         if let Either::First(()) = select(leave.wait(), member.pause(pause)).await {
@@ -338,6 +343,7 @@ impl Member<'_> {
     }
 
     fn report(&self, failure: Failure) {
+        self.shared.status.update(|now| now.failed_joins += 1);
         match failure {
             Failure::Refused(p2psp_core::wire::Refusal::NoStreamYet) => {}
             failure => warning!("can't join: {}", failure.advice()),

@@ -33,6 +33,8 @@ pub struct Snapshot {
     pub state: State,
     /// Teams joined.
     pub joins: u32,
+    /// Attempts to join that have failed; no splitter, or a wrong answer.
+    pub failed_joins: u32,
     /// Chunks received.
     pub received: u32,
     /// Chunks sent to neighbours.
@@ -64,6 +66,7 @@ impl Status {
         let snapshot = Snapshot {
             state: State::NoNetwork,
             joins: 0,
+            failed_joins: 0,
             received: 0,
             sent: 0,
             lost: 0,
@@ -146,10 +149,11 @@ impl Status {
             Timer::after(Duration::from_secs(1)).await;
             let now = self.get();
             info!(
-                "{}: joins={} received={} sent={} lost={} rejected={} overflowed={} level_ms={} \
+                "{}: joins={} failed_joins={} received={} sent={} lost={} rejected={} overflowed={} level_ms={} \
                  concealed={} underruns={} late_blocks={} dropped={} repeated={}",
                 now.state.name(),
                 now.joins,
+                now.failed_joins,
                 now.received,
                 now.sent,
                 now.lost,

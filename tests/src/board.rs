@@ -1,9 +1,9 @@
-//! A LAN of the test's own (a network namespace with a bridge) and boards in
-//! QEMU on it. Needs root, as a LAN does.
+//! Boards in QEMU: on a LAN of the test's own (a network namespace with a
+//! bridge), which needs root, or on the loopback network, which does not.
 
 use std::fs;
 use std::io::{BufRead, BufReader, Write};
-use std::net::Ipv4Addr;
+use std::net::{Ipv4Addr, SocketAddr};
 use std::os::unix::net::UnixStream;
 use std::path::{Path, PathBuf};
 use std::process::{Child, Command, Stdio};
@@ -12,9 +12,11 @@ use std::sync::{Arc, Mutex, MutexGuard, OnceLock, PoisonError};
 use std::thread::{self, JoinHandle};
 use std::time::Duration;
 
+use p2psp_core::wire::{self, Message};
 use tempfile::TempDir;
 
 use crate::Program;
+use crate::link::Link;
 use crate::wait::{PATIENCE, required, wait_for, wait_until};
 
 /// Address of the Linux host on the LAN.
@@ -40,6 +42,18 @@ pub struct Board {
     log: Arc<Mutex<Log>>,
     reader: Option<JoinHandle<()>>,
     folder: TempDir,
+    build: Build,
+    /// Pulled out after the board was switched off.
+    _link: Option<Link>,
+}
+
+/// A build of its image, by the name that `budget.toml` has for it.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Build {
+    /// For uncompressed sound, and all formats.
+    Default,
+    /// As small as it gets.
+    Small,
 }
 
 #[derive(Debug, Default)]
@@ -167,7 +181,7 @@ impl Lan {
         let address = format!("address=10.77.0.{}/24", place + 2);
         let mut all = vec![address.as_str()];
         all.extend(args);
-        Board::start(self, place, &all)
+        self.board_by_dhcp(place, &all)
     }
 }
 
@@ -199,7 +213,11 @@ impl Lan {
 
     /// Switches on the board at place `place`, which asks for its address.
     pub fn board_by_dhcp(&self, place: u32, args: &[&str]) -> Board {
-        Board::start(self, place, args)
+        let mut qemu = self.exec();
+        qemu.arg(required("qemu-system-arm", "qemu-system-arm").get_program());
+        let netdev = format!("tap,id=n0,ifname=tap{place},script=no,downscript=no");
+        let splitter = SPLITTER.parse().expect("an address");
+        Board::start(Build::Default, qemu, &netdev, place, splitter, args)
     }
 }
 
@@ -217,25 +235,43 @@ impl Drop for Lan {
 }
 
 impl Board {
-    fn start(lan: &Lan, place: u32, args: &[&str]) -> Board {
+    /// Switches on a board that is a host of the loopback network, where
+    /// `splitter` is; needs no root. There are no groups: it plays by DBS.
+    pub fn on_loopback(build: Build, splitter: SocketAddr, args: &[&str]) -> Board {
+        let link = Link::new(splitter.port());
+        let address = format!("address={}/8", link.address);
+        let mut all = vec![address.as_str(), "group=none"];
+        all.extend(args);
+        let qemu = required("qemu-system-arm", "qemu-system-arm");
+        let mut board = Board::start(build, qemu, &link.netdev(), 0, splitter, &all);
+        board._link = Some(link);
+        board
+    }
+
+    /// Starts `qemu` with a network of this kind, as the board at `place`.
+    fn start(
+        build: Build,
+        mut qemu: Command,
+        netdev: &str,
+        place: u32,
+        splitter: SocketAddr,
+        args: &[&str],
+    ) -> Board {
         let folder = TempDir::new().expect("a temporary folder");
         let mut semihosting = "enable=on,target=native,arg=p2psp".to_owned();
         // The last one counts.
-        for argument in [&*format!("splitter={SPLITTER}"), "out=dac"].iter().chain(args) {
+        for argument in [&*format!("splitter={splitter}"), "out=dac"].iter().chain(args) {
             semihosting += &format!(",arg={argument}");
         }
-        let qemu = required("qemu-system-arm", "qemu-system-arm");
-        let mut child = lan
-            .exec()
-            .arg(qemu.get_program())
+        let mut child = qemu
             .args(["-M", "mps2-an386", "-nographic", "-serial", "null"])
             .args(["-monitor", "unix:monitor,server,nowait"])
-            .args(["-netdev", &format!("tap,id=n0,ifname=tap{place},script=no,downscript=no")])
+            .args(["-netdev", netdev])
             .args(["-net", &format!("nic,netdev=n0,macaddr=52:54:00:00:00:{:02x}", place + 2)])
             .args(["-object", "filter-dump,id=d0,netdev=n0,file=net.pcap"])
             .args(["-semihosting-config", &semihosting])
             .arg("-kernel")
-            .arg(image(BOARD))
+            .arg(image(build))
             .current_dir(folder.path())
             .stdin(Stdio::null())
             .stdout(Stdio::piped())
@@ -250,7 +286,7 @@ impl Board {
             }
             lock(&for_reader).ended = true;
         });
-        Board { child, log, reader: Some(reader), folder }
+        Board { child, log, reader: Some(reader), folder, build, _link: None }
     }
 
     /// What it has logged so far.
@@ -353,7 +389,7 @@ impl Board {
         bytes.chunks_exact(4).map(|frame| [sample(frame), sample(&frame[2..])]).collect()
     }
 
-    /// The datagrams that went over its cable: destination, port, and length.
+    /// The datagrams that went over its cable, both ways, in their order.
     pub fn datagrams(&self) -> Vec<Datagram> {
         let bytes = fs::read(self.folder.path().join("net.pcap")).unwrap_or_default();
         let mut datagrams = Vec::new();
@@ -365,6 +401,14 @@ impl Board {
             rest = tail;
         }
         datagrams
+    }
+
+    /// Bytes of stack that it has used until it left the team, and those that
+    /// its `budget.toml` allows.
+    pub fn stack(&self) -> (u32, u32) {
+        let line = self.wait_line("stack used: ");
+        let used = line.split(' ').rev().nth(1).and_then(|used| used.parse().ok());
+        (used.unwrap_or_else(|| panic!("no number in {line}")), self.build.stack_bytes())
     }
 
     /// The last lines of its log, for a message.
@@ -388,13 +432,11 @@ impl Drop for Board {
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Datagram {
     /// Where it comes from.
-    pub from: Ipv4Addr,
+    pub from: SocketAddr,
     /// Where it goes.
-    pub to: Ipv4Addr,
-    /// At which port.
-    pub port: u16,
-    /// Length of its payload.
-    pub len: usize,
+    pub to: SocketAddr,
+    /// Number and origin of the chunk that it carries, if it does.
+    pub chunk: Option<(u32, SocketAddr)>,
 }
 
 impl Datagram {
@@ -402,34 +444,64 @@ impl Datagram {
         let ip = frame.get(14..).filter(|_| frame[12..14] == [8, 0])?;
         let udp =
             ip.get(usize::from(ip[0] & 15) * 4..).filter(|udp| ip[9] == 17 && udp.len() >= 8)?;
-        let address = |at: usize| Ipv4Addr::new(ip[at], ip[at + 1], ip[at + 2], ip[at + 3]);
-        Some(Datagram {
-            from: address(12),
-            to: address(16),
-            port: u16::from_be_bytes([udp[2], udp[3]]),
-            len: usize::from(u16::from_be_bytes([udp[4], udp[5]])) - 8,
-        })
+        let endpoint = |address: usize, port: usize| {
+            let address =
+                Ipv4Addr::new(ip[address], ip[address + 1], ip[address + 2], ip[address + 3]);
+            SocketAddr::from((address, u16::from_be_bytes([udp[port], udp[port + 1]])))
+        };
+        let chunk = match wire::decode(&udp[8..]).map(|envelope| envelope.message) {
+            Ok(Message::Chunk { number, origin, .. }) => Some((number.get(), origin)),
+            _ => None,
+        };
+        Some(Datagram { from: endpoint(12, 0), to: endpoint(16, 2), chunk })
     }
 }
 
-/// The image of a board, built once in a test process.
-fn image(board: &'static str) -> &'static Path {
-    static IMAGE: OnceLock<PathBuf> = OnceLock::new();
-    IMAGE.get_or_init(|| {
-        let root = Path::new(env!("CARGO_MANIFEST_DIR")).join("..");
-        let root = root.canonicalize().expect("this package is in a folder");
-        let built = Command::new(root.join("tests/boards")).args(["build", board]).output();
+impl Build {
+    fn name(self) -> &'static str {
+        match self {
+            Build::Default => "default",
+            Build::Small => "small",
+        }
+    }
+
+    /// What `budget.toml` allows.
+    fn stack_bytes(self) -> u32 {
+        let path = root().join("boards").join(BOARD).join("budget.toml");
+        let text = fs::read_to_string(path).expect("each board has one");
+        let section = format!("[{}]", self.name());
+        let lines = text.lines().skip_while(|line| *line != section);
+        let found = lines.filter_map(|line| line.strip_prefix("stack_bytes = ")).next();
+        let bytes = found.map(|bytes| bytes.replace('_', "").parse());
+        bytes.expect("each build has a stack").expect("a number")
+    }
+}
+
+fn root() -> PathBuf {
+    let root = Path::new(env!("CARGO_MANIFEST_DIR")).join("..");
+    root.canonicalize().expect("this package is in a folder")
+}
+
+/// The image of a build; all are built once in a test process.
+fn image(build: Build) -> PathBuf {
+    static IMAGES: OnceLock<PathBuf> = OnceLock::new();
+    let images = IMAGES.get_or_init(|| {
+        let built = Command::new(root().join("tests/boards")).args(["build", BOARD]).output();
         let built = built.expect("tests/boards can be run");
         let why = String::from_utf8_lossy(&built.stderr);
-        assert!(built.status.success(), "tests/boards build {board}: {why}");
-        root.join("target/boards/images").join(board).with_extension("elf")
-    })
+        assert!(built.status.success(), "tests/boards build {BOARD}: {why}");
+        root().join("target/boards/images")
+    });
+    match build {
+        Build::Default => images.join(format!("{BOARD}.elf")),
+        other => images.join(format!("{BOARD}-{}.elf", other.name())),
+    }
 }
 
 /// Instructions that the core spends on a chunk, by size of the team: counted
 /// by QEMU.
 pub fn core_costs() -> Vec<(u32, u32)> {
-    let image = image(BOARD).with_file_name(format!("{BOARD}-core-cost.elf"));
+    let image = image(Build::Default).with_file_name(format!("{BOARD}-core-cost.elf"));
     let ran = required("qemu-system-arm", "qemu-system-arm")
         .args(["-M", "mps2-an386", "-nographic", "-serial", "null", "-monitor", "none"])
         .args(["-icount", "shift=0", "-semihosting-config", "enable=on,target=native"])

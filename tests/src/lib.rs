@@ -12,6 +12,7 @@
 pub mod board;
 pub mod http;
 pub mod icecast;
+mod link;
 pub mod media;
 pub mod netns;
 pub mod program;

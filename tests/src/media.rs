@@ -19,6 +19,8 @@ pub enum Format {
     MpegTs,
     /// 16 bit, mono, 16 kHz, as a file.
     Wav,
+    /// IMA-ADPCM, mono, 32 kHz, as a WAV file: 128 kbit/s.
+    Adpcm,
 }
 
 /// A file with a test stream, in a folder of its own.
@@ -35,7 +37,7 @@ impl Format {
             Format::Mp3 => "audio/mpeg",
             Format::Ogg => "application/ogg",
             Format::MpegTs => "video/mp2t",
-            Format::Wav => "audio/wav",
+            Format::Wav | Format::Adpcm => "audio/wav",
         }
     }
 
@@ -45,7 +47,7 @@ impl Format {
             Format::Mp3 => "mp3",
             Format::Ogg => "ogg",
             Format::MpegTs => "ts",
-            Format::Wav => "wav",
+            Format::Wav | Format::Adpcm => "wav",
         }
     }
 
@@ -55,7 +57,7 @@ impl Format {
             Format::Mp3 => &["-f", "mp3", "-write_xing", "0", "-id3v2_version", "0"],
             Format::Ogg => &["-f", "ogg", "-page_duration", "200000"],
             Format::MpegTs => &["-f", "mpegts", "-mpegts_flags", "+resend_headers"],
-            Format::Wav => &["-f", "wav"],
+            Format::Wav | Format::Adpcm => &["-f", "wav"],
         }
     }
 
@@ -68,6 +70,7 @@ impl Format {
         match self {
             Format::Mp3 | Format::Ogg => add(noise(44_100)),
             Format::Wav => add(noise(16_000)),
+            Format::Adpcm => add(noise(32_000)),
             Format::MpegTs => {
                 add("testsrc=size=160x120:rate=10".to_owned());
                 add(noise(44_100));
@@ -99,6 +102,7 @@ impl Format {
                 "1",
             ],
             Format::Wav => &["-c:a", "pcm_s16le", "-ac", "1"],
+            Format::Adpcm => &["-c:a", "adpcm_ima_wav", "-ac", "1"],
         }
     }
 }
@@ -136,6 +140,20 @@ impl Media {
     /// All of it.
     pub fn bytes(&self) -> Vec<u8> {
         std::fs::read(&self.path).expect("our own file")
+    }
+
+    /// The samples of its sound as ffmpeg decodes them, those of a frame after
+    /// one another.
+    ///
+    /// # Panics
+    ///
+    /// If ffmpeg fails.
+    pub fn decoded(&self) -> Vec<i16> {
+        let mut ffmpeg = required("ffmpeg", "ffmpeg");
+        ffmpeg.args(["-nostdin", "-v", "error", "-i", self.arg(), "-f", "s16le", "-"]);
+        let output = ffmpeg.output().expect("ffmpeg can be executed");
+        assert!(output.status.success(), "{}", String::from_utf8_lossy(&output.stderr));
+        output.stdout.as_chunks().0.iter().map(|sample| i16::from_le_bytes(*sample)).collect()
     }
 }
 
@@ -205,6 +223,8 @@ pub fn whole(format: Format, bytes: &[u8]) -> Vec<u8> {
         Format::Ogg => bytes[..ogg_pages(bytes).last().map_or(0, |page| page.end)].to_vec(),
         Format::MpegTs => ts_whole(bytes),
         Format::Wav => bytes[..bytes.len() & !1].to_vec(),
+        // The last block may be short.
+        Format::Adpcm => bytes.to_vec(),
     }
 }
 

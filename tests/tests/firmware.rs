@@ -7,18 +7,20 @@ use std::net::{Ipv4Addr, SocketAddr, TcpListener, TcpStream, UdpSocket};
 use std::sync::{Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
-use p2psp_core::wire::{self, MAX_DATAGRAM_BYTES, Message};
-use p2psp_core::{ChunkNumber, Departure, Key, NodeId, Role, Rules, TeamId};
-use p2psp_tests::board::{Board, BoardStatus, HOST, Lan, SPLITTER, TEAM_PORT};
+use audio_codec_algorithms::decode_adpcm_ima_ms;
+use p2psp_core::wire::{self, Acquaintance, MAX_DATAGRAM_BYTES, Message, Welcome};
+use p2psp_core::{ChunkNumber, Departure, Key, NodeId, Role, Rules, Tag, TeamId};
+use p2psp_tests::board::{Board, BoardStatus, Build, Datagram, HOST, Lan, SPLITTER, TEAM_PORT};
 use p2psp_tests::program::is;
-use p2psp_tests::{Format, Media, PATIENCE, Program};
+use p2psp_tests::{Format, Media, PATIENCE, Program, wait_for};
 use serde_json::Value;
+use tempfile::TempDir;
 
-/// One emulated LAN at a time: the host has few cores.
+/// One test at a time: the host has few cores.
 static HOST_AT_WORK: Mutex<()> = Mutex::new(());
 
-/// Port of the LAN's group.
-const GROUP_PORT: u16 = 1234;
+/// The LAN's group.
+const GROUP: SocketAddr = p2psp_core::Lan::DEFAULT_GROUP;
 
 fn alone() -> MutexGuard<'static, ()> {
     HOST_AT_WORK.lock().unwrap_or_else(PoisonError::into_inner)
@@ -56,16 +58,18 @@ fn assert_flawless(board: &Board) {
     for count in ["lost", "overflowed", "concealed", "underruns", "dropped", "repeated"] {
         assert_eq!(status.get(count), 0, "{count}: {}", board.report());
     }
-    let line = board.wait_line("stack used: ");
-    let used = line.split(' ').rev().nth(1).and_then(|used| used.parse().ok());
-    let used: u32 = used.unwrap_or_else(|| panic!("no number in {line}"));
-    assert!(used <= 14_336, "more stack than its budget.toml says: {used} bytes");
-    println!("{line}");
+    let (used, allowed) = board.stack();
+    println!("stack used: {used} of {allowed} bytes");
+    assert!(used <= allowed, "more stack than its budget.toml says: {used} of {allowed} bytes");
 }
 
-/// Three Linux peers that write to nowhere.
-fn three_peers(lan: &Lan) -> [Program; 3] {
-    [(); 3].map(|()| lan.peer(&["--out", "/dev/null"]))
+/// Three Linux peers on loopback that write to nowhere.
+fn three_peers(splitter: &Program) -> [Program; 3] {
+    [(); 3].map(|()| {
+        let peer = Program::peer(splitter.addr(), &["--player", "none", "--out", "/dev/null"]);
+        peer.wait_joined();
+        peer
+    })
 }
 
 /// They leave without having lost anything.
@@ -83,10 +87,10 @@ fn assert_all_had_everything<const N: usize>(peers: [Program; N]) {
 fn a_board_plays_pcm_byte_for_byte_and_serves_linux_peers() {
     let _alone = alone();
     let media = Media::make(Format::Wav, 60);
-    let lan = Lan::new(1);
-    let splitter = lan.splitter(&["--source", media.arg(), "--max-team", "31", "--buffer", "24"]);
-    let peers = three_peers(&lan);
-    let mut board = lan.board(0, &["group=none", "seconds=15"]);
+    let args = ["--source", media.arg(), "--max-team", "31", "--buffer", "24"];
+    let splitter = Program::splitter(&args);
+    let peers = three_peers(&splitter);
+    let mut board = Board::on_loopback(Build::Default, splitter.addr(), &["seconds=15"]);
     board.wait_end();
     assert_flawless(&board);
     let expected = samples_from(&media.bytes(), board.first_chunk(), 1);
@@ -95,6 +99,58 @@ fn a_board_plays_pcm_byte_for_byte_and_serves_linux_peers() {
     assert!(board.status().get("sent") > 100, "{:?}", board.status());
     assert_all_had_everything(peers);
     drop(splitter);
+}
+
+/// IMS (9.1, 9.2): what the splitter sends to one goes to the group, once for
+/// all, whether the one is a board or not.
+#[test]
+fn a_board_and_linux_peers_share_a_lan_by_multicast() {
+    let _alone = alone();
+    let (_folder, source, wav) = stereo_noise(12_000, 40);
+    let lan = Lan::new(1);
+    let splitter = lan.splitter(&["--source", &source, "--max-team", "31", "--buffer", "96"]);
+    let ports = [5001, 5002, 5003];
+    let peers = ports.map(|port| {
+        let bind = format!("0.0.0.0:{port}");
+        lan.peer(&["--rules", "ims", "--bind", &bind, "--out", "/dev/null"])
+    });
+    let mut board = lan.board(0, &["seconds=16"]);
+    board.wait_end();
+    assert_flawless(&board);
+    let expected = samples_from(&wav, board.first_chunk(), 2);
+    assert_plays(&board.played(), &expected, 8 * 12_000);
+    assert_all_had_everything(peers);
+    drop(splitter);
+
+    let members = ports.map(|port| SocketAddr::from((HOST, port)));
+    let own = SocketAddr::from(([10, 77, 0, 2], TEAM_PORT));
+    let datagrams = board.datagrams();
+    // Until all have said hello, some are served by unicast (9.7).
+    let steady = &datagrams[datagrams.len() / 2..];
+    for origin in members.into_iter().chain([own]) {
+        let of_it = steady.iter().filter(|one| one.chunk.is_some_and(|chunk| chunk.1 == origin));
+        let (to_group, others): (Vec<&Datagram>, Vec<&Datagram>) =
+            of_it.partition(|one| one.to == GROUP);
+        assert!(to_group.iter().all(|one| one.from == origin), "others passed it on to the group");
+        let mut chunks: Vec<u32> = to_group.iter().filter_map(|one| Some(one.chunk?.0)).collect();
+        println!("{origin}: {} chunks to the group", chunks.len());
+        assert!(chunks.len() > 40, "{}", chunks.len());
+        let all = chunks.len();
+        chunks.sort_unstable();
+        chunks.dedup();
+        assert_eq!(chunks.len(), all, "twice to the group");
+        // The board gets its own from the splitter. The monitor plays by DBS.
+        let unicast = others
+            .iter()
+            .filter(|one| one.from == origin && (one.to == own || members.contains(&one.to)));
+        assert_eq!(unicast.count(), 0, "{origin} serves who hears the group");
+    }
+    // What the splitter sent to the board is what the board sent to the group.
+    let from_splitter = steady.iter().filter(|one| one.to == own && one.chunk.is_some());
+    let numbers = from_splitter.filter(|one| one.from.port() == 8001).filter_map(|one| one.chunk);
+    let group = |number| datagrams.iter().any(|one| one.to == GROUP && one.chunk == Some(number));
+    let missing: Vec<_> = numbers.filter(|number| !group(*number)).collect();
+    assert!(missing.len() <= 1, "not to the group: {missing:?}");
 }
 
 #[test]
@@ -116,16 +172,10 @@ fn boards_play_48_khz_stereo_for_ten_minutes() {
 
 /// Two boards and a Linux peer on one LAN play uncompressed sound.
 fn play_stereo(rate: u32, buffer: &str, seconds: usize) -> [Board; 2] {
-    let wav = stereo_noise(rate, seconds + 20);
-    let folder = tempfile::TempDir::new().expect("a temporary folder");
-    let path = folder.path().join("noise.wav");
-    std::fs::write(&path, &wav).expect("there is room");
+    let (_folder, source, wav) = stereo_noise(rate, seconds + 20);
     let lan = Lan::new(2);
-    let source = path.display().to_string();
     let splitter = lan.splitter(&["--source", &source, "--max-team", "31", "--buffer", buffer]);
     let peer = lan.peer(&["--out", "/dev/null"]);
-    // The network stack asks for one address a second, and the buffer has to
-    // hide that: it is a little longer.
     let until = format!("seconds={seconds}");
     let first = lan.board(0, &[&until]);
     first.wait_status(0, |status| status.state == "playing");
@@ -141,11 +191,13 @@ fn play_stereo(rate: u32, buffer: &str, seconds: usize) -> [Board; 2] {
     assert_all_had_everything([peer]);
     drop(splitter);
     // Chunks go to the group once, and not to the other board.
+    let own = own.map(|ip: Ipv4Addr| SocketAddr::from((ip, TEAM_PORT)));
     let sent = boards[0].datagrams();
-    let chunks = |to: Ipv4Addr| {
-        sent.iter().filter(|one| one.from == own[0] && one.to == to && one.len > 1000).count()
+    let chunks = |to: SocketAddr| {
+        let chunks = sent.iter().filter(|one| one.from == own[0] && one.chunk.is_some());
+        chunks.filter(|one| one.to == to).count()
     };
-    let group = chunks(Ipv4Addr::new(224, 0, 0, 1));
+    let group = chunks(GROUP);
     println!("to the group: {group} chunks, to the other board: {}", chunks(own[1]));
     assert!(group > 5 * seconds, "{group}");
     assert!(chunks(own[1]) < group / 10, "{}", chunks(own[1]));
@@ -172,8 +224,9 @@ fn assert_tells_how_it_is(splitter: &Program, board: Ipv4Addr) {
     assert_eq!((&status["concealed"], &status["underruns"]), (&0.into(), &0.into()));
 }
 
-/// A WAV file of noise that is never silent.
-fn stereo_noise(rate: u32, seconds: usize) -> Vec<u8> {
+/// A WAV file of noise that is never silent: the folder in which it is, its
+/// path, and its bytes.
+fn stereo_noise(rate: u32, seconds: usize) -> (TempDir, String, Vec<u8>) {
     let mut wav = b"RIFF\xff\xff\xff\xffWAVEfmt \x10\0\0\0\x01\0\x02\0".to_vec();
     wav.extend(rate.to_le_bytes());
     wav.extend((4 * rate).to_le_bytes());
@@ -183,18 +236,21 @@ fn stereo_noise(rate: u32, seconds: usize) -> Vec<u8> {
         seed = seed.wrapping_mul(1_664_525).wrapping_add(1_013_904_223);
         wav.extend(((seed >> 18) as i16 + 1).to_le_bytes());
     }
-    wav
+    let folder = TempDir::new().expect("a temporary folder");
+    let path = folder.path().join("noise.wav");
+    std::fs::write(&path, &wav).expect("there is room");
+    let path = path.display().to_string();
+    (folder, path, wav)
 }
 
 #[test]
 fn a_board_plays_mp3_as_the_host_decodes_it() {
     let _alone = alone();
     let media = Media::make(Format::Mp3, 60);
-    let lan = Lan::new(1);
     let args = ["--source", media.arg(), "--max-team", "31", "--buffer", "16"];
-    let splitter = lan.splitter(&args);
-    let peers = three_peers(&lan);
-    let mut board = lan.board(0, &["seconds=15"]);
+    let splitter = Program::splitter(&args);
+    let peers = three_peers(&splitter);
+    let mut board = Board::on_loopback(Build::Default, splitter.addr(), &["seconds=15"]);
     board.wait_end();
     assert_flawless(&board);
     let expected = decode_mp3(&media.bytes()[board.first_chunk() * 1024..]);
@@ -220,18 +276,50 @@ fn decode_mp3(mut bytes: &[u8]) -> Vec<[i16; 2]> {
 }
 
 #[test]
+fn the_smallest_build_plays_adpcm_that_ffmpeg_has_made() {
+    let _alone = alone();
+    let media = Media::make(Format::Adpcm, 60);
+    let args = ["--source", media.arg(), "--max-team", "31", "--buffer", "24"];
+    let splitter = Program::splitter(&args);
+    let peers = three_peers(&splitter);
+    let mut board = Board::on_loopback(Build::Small, splitter.addr(), &["seconds=15"]);
+    board.wait_end();
+    assert_flawless(&board);
+    let wav = media.bytes();
+    let data = wav.windows(4).position(|four| four == b"data").expect("a WAV file") + 8;
+    // Bytes of a block, which begins with a sample.
+    let block = usize::from(u16::from_le_bytes([wav[32], wav[33]]));
+    let samples = (block - 4) * 2 + 1;
+    let first = (board.first_chunk() * 1024).saturating_sub(data).div_ceil(block);
+    let mut expected = Vec::new();
+    for block in wav[data + first * block..].chunks(block).filter(|one| one.len() == block) {
+        let mut decoded = vec![0; samples];
+        decode_adpcm_ima_ms(block, false, &mut decoded).expect("the lengths match");
+        expected.extend(decoded.into_iter().map(|sample| [sample; 2]));
+    }
+    assert_plays(&board.played(), &expected, 8 * 32_000);
+    // ffmpeg rounds otherwise than the standard, which sums up within a block.
+    let by_ffmpeg = &media.decoded()[first * samples..];
+    let differ = expected.iter().zip(by_ffmpeg).map(|(a, b)| a[0].abs_diff(*b)).max();
+    assert!(differ.is_some_and(|most| most < 100), "{differ:?} from ffmpeg's");
+    assert_all_had_everything(peers);
+    drop(splitter);
+}
+
+#[test]
 fn a_board_comes_back_when_the_splitter_was_restarted() {
     let _alone = alone();
-    let lan = Lan::new(1);
     let args = ["--source", "music", "--max-team", "31", "--buffer", "16"];
-    let mut splitter = lan.splitter(&args);
-    let board = lan.board(0, &[]);
+    let mut splitter = Program::splitter(&args);
+    let board = Board::on_loopback(Build::Default, splitter.addr(), &[]);
     board.wait_status(0, |status| status.state == "playing");
     splitter.signal(p2psp_tests::Signal::Kill);
     splitter.wait_exit(PATIENCE);
     let before = board.status();
+    let listen = splitter.addr().to_string();
+    let args = [&args[..], &["--listen", &listen]].concat();
     let mut again = None;
-    plays_again(&board, &before, || again = Some(lan.splitter(&args)));
+    plays_again(&board, &before, || again = Some(Program::splitter(&args)));
 }
 
 #[test]
@@ -316,7 +404,7 @@ fn a_board_follows_a_change_of_its_address() {
     let first = lan.dhcp_server("10.77.0.50");
     let board = lan.board_by_dhcp(0, &[]);
     board.wait_status(0, |status| status.state == "playing");
-    assert!(board.datagrams().iter().any(|one| one.from == Ipv4Addr::new(10, 77, 0, 50)));
+    assert!(board.datagrams().iter().any(|one| one.from.ip() == Ipv4Addr::new(10, 77, 0, 50)));
     let before = board.status();
     drop(first);
     let _second = lan.dhcp_server("10.77.0.60");
@@ -324,7 +412,7 @@ fn a_board_follows_a_change_of_its_address() {
     let mark = board.mark();
     board.wait_status(mark, |status| status.at > before.at + 2.0);
     plays_again(&board, &before, || board.monitor("set_link n0 on"));
-    assert!(board.datagrams().iter().any(|one| one.from == Ipv4Addr::new(10, 77, 0, 60)));
+    assert!(board.datagrams().iter().any(|one| one.from.ip() == Ipv4Addr::new(10, 77, 0, 60)));
 }
 
 #[test]
@@ -342,7 +430,7 @@ fn ten_thousand_wrong_datagrams_do_not_disturb_the_sound() {
         let mut rng = Rng(5);
         for number in 0..10_000_u32 {
             let datagram = wrong_datagram(team, number, &mut rng);
-            let port = if number % 4 == 0 { GROUP_PORT } else { TEAM_PORT };
+            let port = if number % 4 == 0 { GROUP.port() } else { TEAM_PORT };
             socket.send_to(&datagram, ("10.77.0.2", port)).expect("it is sent");
             if number % 4 == 3 {
                 // The board's network chip holds nine frames.
@@ -402,39 +490,88 @@ fn wrong_datagram(team: TeamId, number: u32, rng: &mut Rng) -> Vec<u8> {
     bytes
 }
 
+/// From nonsense to a false splitter that takes the board in and then says
+/// nothing more.
 #[test]
-fn wrong_answers_to_a_join_only_delay_it() {
+fn a_thousand_wrong_answers_to_a_join_only_delay_it() {
     let _alone = alone();
-    let lan = Lan::new(1);
-    let board = lan.run(|| {
-        let splitter = TcpListener::bind(SPLITTER).expect("nobody listens there");
-        let board = lan.board(0, &[]);
-        let mut rng = Rng(11);
-        for attempt in 0..8_u32 {
-            let (mut stream, _) = splitter.accept().expect("the board tries again");
-            let mut request = [0; 16];
-            let _ = stream.read(&mut request);
-            let answer: Vec<u8> = match attempt {
-                0 => Vec::new(),
-                1 => b"HTTP/1.1 400 Bad Request\r\n\r\n".to_vec(),
-                2 => vec![0xff; 4000],
-                3 => refusal(),
-                _ => (0..3000).map(|_| rng.below(256) as u8).collect(),
-            };
-            let _ = stream.write_all(&answer);
-        }
-        board
-    });
-    let _splitter = lan.splitter(&["--source", "music", "--max-team", "31", "--buffer", "16"]);
+    let wrong = TcpListener::bind("127.0.0.1:0").expect("loopback has free ports");
+    wrong.set_nonblocking(true).expect("a socket");
+    let at = wrong.local_addr().expect("it is bound");
+    let board = Board::on_loopback(Build::Default, at, &["pause=1"]);
+    let mut rng = Rng(11);
+    let good = admission();
+    for attempt in 0..=1000 {
+        let answer = match attempt {
+            0 => Vec::new(),
+            1 => b"HTTP/1.1 400 Bad Request\r\n\r\n".to_vec(),
+            2 => frame(Message::Refused(wire::Refusal::TeamFull)),
+            1000 => good.concat(),
+            _ if rng.below(5) == 0 => (0..3000).map(|_| rng.below(256) as u8).collect(),
+            // Without the last frame, which admits it.
+            _ => mutated(good[..good.len() - 1].concat(), &mut rng),
+        };
+        let connected = wait_for(PATIENCE, || wrong.accept().ok());
+        let (mut stream, from) = connected.unwrap_or_else(|| panic!("{}", board.report()));
+        assert_ne!(from.ip(), at.ip(), "the board has an address of its own");
+        // The board may have seen enough of the answer before it is written.
+        let _ = stream.read(&mut [0; 64]);
+        let _ = stream.write_all(&answer);
+    }
+    let status = board.wait_status(0, |status| status.get("joins") == 1);
+    assert_eq!(status.get("failed_joins"), 1000, "{}", board.report());
+    drop(wrong);
+    board.wait_line("the splitter is silent");
+    let listen = at.to_string();
+    let args = ["--source", "music", "--max-team", "31", "--buffer", "16", "--listen", &listen];
+    let _splitter = Program::splitter(&args);
     let status = board.wait_status(0, |status| status.state == "playing");
-    assert_eq!(status.get("joins"), 1);
+    assert_eq!(status.get("joins"), 2, "the false one and the real one: {}", board.report());
 }
 
-fn refusal() -> Vec<u8> {
-    let mut frame = [0; 64];
-    let refused = Message::Refused(wire::Refusal::TeamFull);
-    let len = wire::frame(TeamId(0), refused, &mut frame).expect("it fits");
-    frame[..len].to_vec()
+/// What a splitter says to one whom it takes into its team, frame by frame.
+fn admission() -> Vec<Vec<u8>> {
+    let id = |number| NodeId { role: Role::Peer, number };
+    let welcome = Welcome {
+        id: id(7),
+        you: SocketAddr::from(([127, 0, 0, 9], TEAM_PORT)),
+        key: Key::new([5; 16]),
+        group_tag: Tag::NONE,
+        chunk_bytes: 1024,
+        buffer_chunks: 16,
+        max_team: 31,
+        header_bytes: 48,
+        content_type: "audio/mpeg",
+        name: "Nowhere",
+    };
+    let member = |number: u32| {
+        let endpoint = SocketAddr::from(([127, 0, 0, 10], 5000 + number as u16));
+        let (id, rules) = (id(number), Rules::Dbs);
+        Message::Member(Acquaintance { id, endpoint, rules, tag: Tag::NONE })
+    };
+    let header = Message::Header { part: &[3; 24] };
+    let all = [Message::Welcome(welcome), header, header, member(1), member(2), member(3)];
+    all.into_iter().chain([Message::Admitted]).map(frame).collect()
+}
+
+fn frame(message: Message<'_>) -> Vec<u8> {
+    let mut bytes = [0; MAX_DATAGRAM_BYTES];
+    let len = wire::frame(TeamId(9), message, &mut bytes).expect("it fits");
+    bytes[..len].to_vec()
+}
+
+/// The same with up to three bytes changed, cut off or added.
+fn mutated(mut bytes: Vec<u8>, rng: &mut Rng) -> Vec<u8> {
+    for _ in 0..=rng.below(3) {
+        let at = rng.below(bytes.len());
+        match rng.below(4) {
+            0 => bytes[at] = rng.below(256) as u8,
+            1 => bytes[at] ^= 1 << rng.below(8),
+            2 => bytes.truncate(at.max(1)),
+            _ => bytes.insert(at, rng.below(256) as u8),
+        }
+    }
+    bytes
 }
 
 /// Small, seeded randomness (xorshift).

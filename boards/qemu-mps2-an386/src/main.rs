@@ -1,7 +1,8 @@
 //! The P2PSP player on QEMU's `mps2-an386`, a Cortex-M4F with Ethernet.
 //!
 //! Arguments (`-append`): `[splitter=IP:PORT|NAME] [address=IP/BITS[,GATEWAY]]
-//! [group=IP:PORT|none] [out=FILE] [seconds=N] [volume=0..256] [depth=MS]`.
+//! [group=IP:PORT|none] [out=FILE] [seconds=N] [volume=0..256] [depth=MS]
+//! [pause=MS]`, the last of which is the pause before it joins again.
 //! Without `splitter` it looks for a station on the LAN; without `address` it
 //! asks a DHCP server. What is played is written to `out`; after `seconds` it
 //! leaves the team and ends.
@@ -18,10 +19,9 @@ use core::sync::atomic::{AtomicBool, Ordering};
 
 use embassy_executor::{SpawnToken, raw, task};
 use embassy_net::Config;
-use embassy_time::Timer;
-use p2psp_core::Lan;
+use embassy_time::{Duration, Timer};
 use p2psp_firmware::audio::{self, FULL_VOLUME};
-use p2psp_firmware::member::{Leave, Settings};
+use p2psp_firmware::member::{Leave, REJOIN_PAUSES, Settings};
 use p2psp_firmware::memory::Tables;
 use p2psp_firmware::player::{Parts, Receiver, Room, Speaker};
 use p2psp_firmware::settings::{self, Splitter};
@@ -57,33 +57,35 @@ static LEAVE: Leave = Leave::new();
 // -- what the command line says --
 
 struct Arguments {
-    splitter: Splitter,
+    team: Settings,
     network: Config,
     out: Option<File>,
     seconds: Option<u64>,
     sound: audio::Settings,
-    group: Option<SocketAddr>,
 }
 
 impl Arguments {
     fn read() -> Arguments {
         let mut arguments = Arguments {
-            splitter: Splitter::Station(None),
+            team: Settings::new(Splitter::Station(None)),
             network: Config::dhcpv4(Default::default()),
             out: None,
             seconds: None,
             sound: SOUND,
-            group: Some(Lan::DEFAULT_GROUP),
         };
         for argument in host::arguments(ARGUMENTS.take()).split_ascii_whitespace() {
             let Some((name, value)) = argument.split_once('=') else { continue };
             match name {
-                "splitter" => arguments.splitter = Splitter::parse(value),
+                "splitter" => arguments.team.splitter = Splitter::parse(value),
                 "address" => match settings::network(value) {
                     Some(network) => arguments.network = network,
                     None => log::warn!("no address: {}", value),
                 },
-                "group" => arguments.group = value.parse().ok().map(SocketAddr::V4),
+                "group" => arguments.team.group = value.parse().ok().map(SocketAddr::V4),
+                "pause" => {
+                    let pause = value.parse().map(Duration::from_millis);
+                    arguments.team.pauses = pause.map_or(REJOIN_PAUSES, |pause| (pause, pause));
+                }
                 "out" => arguments.out = File::create(value),
                 "seconds" => arguments.seconds = value.parse().ok(),
                 "volume" => arguments.sound.volume = value.parse().unwrap_or(FULL_VOLUME),
@@ -98,12 +100,7 @@ impl Arguments {
 // -- tasks --
 
 #[task]
-async fn receive(
-    receiver: Receiver<SLOTS, CHUNK>,
-    splitter: Splitter,
-    group: Option<SocketAddr>,
-    network: Config,
-) {
+async fn receive(receiver: Receiver<SLOTS, CHUNK>, team: Settings, network: Config) {
     let ethernet = DRIVER.take();
     ethernet.start();
     let parts = Parts {
@@ -114,7 +111,7 @@ async fn receive(
         // It has no better source of numbers.
         seed: embassy_time::Instant::now().as_ticks(),
         network,
-        team: Settings { group, ..Settings::new(splitter) },
+        team,
         leave: &LEAVE,
     };
     receiver.run(TABLES.take(), parts).await;
@@ -137,13 +134,13 @@ async fn leave_after(seconds: u64) {
 fn main() -> ! {
     clock::start();
     host::start_log();
-    let Arguments { splitter, network, out, seconds, sound, group } = Arguments::read();
+    let Arguments { team, network, out, seconds, sound } = Arguments::read();
     let (receiver, speaker) = ROOM.take().split();
 
     static EXECUTOR: static_cell::StaticCell<raw::Executor> = static_cell::StaticCell::new();
     let executor: &'static raw::Executor = EXECUTOR.init(raw::Executor::new(core::ptr::null_mut()));
     let spawner = executor.spawner();
-    spawn(&spawner, receive(receiver, splitter, group, network));
+    spawn(&spawner, receive(receiver, team, network));
     spawn(&spawner, speak(speaker, sound, out));
     if let Some(seconds) = seconds {
         spawn(&spawner, leave_after(seconds));
