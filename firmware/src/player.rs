@@ -1,8 +1,9 @@
-//! A whole player: what a board runs besides its drivers. It has two ends, a
-//! task each, so that they use the stack in turns.
+//! A whole player: what a board runs besides its drivers. It has three parts, a
+//! task each: so they use the processor's stack in turns, and the network, which
+//! is woken by whatever is done to a socket, does not wake those that do it.
 
 use embassy_futures::join::join3;
-use embassy_futures::select::select3;
+use embassy_futures::select::select;
 use embassy_net::driver::Driver;
 use embassy_net::{Config, Runner, Stack, StackResources};
 
@@ -44,11 +45,14 @@ pub struct Room<
     questions: Questions,
 }
 
+/// The network stack over a driver.
+pub struct Network<N: Driver>(Runner<'static, Asking<'static, N>>);
+
 /// The end at the network: the peer.
 pub struct Receiver<const SLOTS: usize, const CHUNK: usize> {
+    stack: Stack<'static>,
     payload: &'static mut Payload<SLOTS, CHUNK>,
     buffers: BufferSlices<'static>,
-    sockets: &'static mut StackResources<SOCKETS>,
     queue: &'static Queue,
     status: &'static Status,
     questions: &'static Questions,
@@ -63,17 +67,11 @@ pub struct Speaker {
 }
 
 /// What a board has for a [`Receiver`], and what its user has chosen.
-pub struct Parts<'a, N, L, W> {
-    /// Driver of its Ethernet.
-    pub ethernet: N,
+pub struct Parts<'a, L, W> {
     /// Lights its LED, or not.
     pub light: L,
     /// Feeds its watchdog, which may be left alone for 8 seconds.
     pub feed: W,
-    /// For ports and sequence numbers that nobody guesses.
-    pub seed: u64,
-    /// How it gets its address.
-    pub network: Config,
     /// Where its team is.
     pub team: Settings,
     /// Ends it.
@@ -98,21 +96,25 @@ impl<const SLOTS: usize, const CHUNK: usize, const QUEUE: usize, const RX: usize
         }
     }
 
-    /// The two ends of the player that lives here.
+    /// The parts of the player that lives here: over this driver of an
+    /// Ethernet, with an address that comes so, and with a seed for ports and
+    /// sequence numbers that nobody guesses.
     // What it needs on the stack is free again before anything runs.
     #[inline(never)]
-    pub fn split(&'static mut self) -> (Receiver<SLOTS, CHUNK>, Speaker) {
+    pub fn split<N: Driver>(
+        &'static mut self,
+        ethernet: N,
+        address: Config,
+        seed: u64,
+    ) -> (Network<N>, Receiver<SLOTS, CHUNK>, Speaker) {
         let queue = self.queue.insert(Queue::new(&mut self.queue_bytes));
-        let receiver = Receiver {
-            payload: &mut self.payload,
-            buffers: self.buffers.slices(),
-            sockets: &mut self.sockets,
-            queue,
-            status: &self.status,
-            questions: &self.questions,
-        };
+        let (status, questions) = (&self.status, &self.questions);
+        let ethernet = Asking::new(ethernet, questions);
+        let (stack, runner) = embassy_net::new(ethernet, address, &mut self.sockets, seed);
+        let (payload, buffers) = (&mut self.payload, self.buffers.slices());
+        let receiver = Receiver { stack, payload, buffers, queue, status, questions };
         let (memory, block) = (&mut self.sound, &mut self.block);
-        (receiver, Speaker { memory, block, queue, status: &self.status })
+        (Network(runner), receiver, Speaker { memory, block, queue, status })
     }
 }
 
@@ -124,21 +126,26 @@ impl<const SLOTS: usize, const CHUNK: usize, const QUEUE: usize, const RX: usize
     }
 }
 
+impl<N: Driver> Network<N> {
+    /// Runs for ever.
+    pub async fn run(mut self) -> ! {
+        self.0.run().await
+    }
+}
+
 impl<const SLOTS: usize, const CHUNK: usize> Receiver<SLOTS, CHUNK> {
     /// Is a peer until it has left as asked.
     pub async fn run<const WORDS: usize>(
         self,
         tables: &mut Tables<WORDS, SLOTS>,
-        parts: Parts<'_, impl Driver, impl FnMut(bool), impl FnMut()>,
+        parts: Parts<'_, impl FnMut(bool), impl FnMut()>,
     ) {
-        let Receiver { payload, buffers, sockets, queue, status, questions } = self;
-        let Parts { ethernet, light, feed, seed, network, team, leave } = parts;
-        let ethernet = Asking::new(ethernet, questions);
-        let (stack, mut runner) = open(ethernet, network, sockets, seed);
+        let Receiver { stack, payload, buffers, queue, status, questions } = self;
+        let Parts { light, feed, team, leave } = parts;
         let shared = Shared { queue, status, questions, leave };
         let member = member::run(stack, team, tables.peer(payload), buffers, shared);
         let others = join3(status.report(), status.show(light), status.guard(feed));
-        select3(runner.run(), member, others).await;
+        select(member, others).await;
     }
 }
 
@@ -148,16 +155,4 @@ impl Speaker {
         let mut playback = Playback::new(self.memory, settings);
         sound::run(&mut playback, self.block, self.queue, self.status, &mut dac).await
     }
-}
-
-/// Makes the network stack.
-// What that needs on the processor's stack is free again before anything runs.
-#[inline(never)]
-fn open<'s, D: Driver>(
-    ethernet: D,
-    network: Config,
-    sockets: &'s mut StackResources<SOCKETS>,
-    seed: u64,
-) -> (Stack<'s>, Runner<'s, D>) {
-    embassy_net::new(ethernet, network, sockets, seed)
 }

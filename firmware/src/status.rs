@@ -149,8 +149,9 @@ impl Status {
             Timer::after(Duration::from_secs(1)).await;
             let now = self.get();
             info!(
-                "{}: joins={} failed_joins={} received={} sent={} lost={} rejected={} overflowed={} level_ms={} \
-                 concealed={} underruns={} late_blocks={} dropped={} repeated={}",
+                "{}: joins={} failed_joins={} received={} sent={} lost={} rejected={} \
+                 overflowed={} level_ms={} concealed={} underruns={} late_blocks={} dropped={} \
+                 repeated={}",
                 now.state.name(),
                 now.joins,
                 now.failed_joins,

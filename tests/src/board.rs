@@ -54,6 +54,8 @@ pub enum Build {
     Default,
     /// As small as it gets.
     Small,
+    /// The same and MP3.
+    Mp3,
 }
 
 #[derive(Debug, Default)]
@@ -406,9 +408,20 @@ impl Board {
     /// Bytes of stack that it has used until it left the team, and those that
     /// its `budget.toml` allows.
     pub fn stack(&self) -> (u32, u32) {
-        let line = self.wait_line("stack used: ");
-        let used = line.split(' ').rev().nth(1).and_then(|used| used.parse().ok());
-        (used.unwrap_or_else(|| panic!("no number in {line}")), self.build.stack_bytes())
+        (self.number_in("stack used: "), self.build.stack_bytes())
+    }
+
+    /// Rounds of its executor until it left the team, for each second.
+    pub fn polls_a_second(&self) -> u32 {
+        (f64::from(self.number_in("polled ")) / self.status().at) as u32
+    }
+
+    /// The number after this text in a line of its log.
+    fn number_in(&self, text: &str) -> u32 {
+        let line = self.wait_line(text);
+        let number = line.split_once(text).and_then(|(_, rest)| rest.split(' ').next());
+        let number = number.and_then(|number| number.parse().ok());
+        number.unwrap_or_else(|| panic!("no number in {line}"))
     }
 
     /// The last lines of its log, for a message.
@@ -462,6 +475,7 @@ impl Build {
         match self {
             Build::Default => "default",
             Build::Small => "small",
+            Build::Mp3 => "mp3",
         }
     }
 

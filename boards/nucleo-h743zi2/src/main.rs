@@ -9,10 +9,10 @@ use defmt_rtt as _;
 use panic_probe as _;
 
 use embassy_executor::{InterruptExecutor, Spawner, main, task};
-use embassy_stm32::eth::{self, Ethernet, PacketQueue};
+use embassy_stm32::eth::{self, Ethernet, GenericPhy, PacketQueue, Sma};
 use embassy_stm32::gpio::{Level, Output, Speed};
 use embassy_stm32::interrupt::{InterruptExt, Priority, UART4};
-use embassy_stm32::peripherals::{DMA1_CH0, RNG};
+use embassy_stm32::peripherals::{DMA1_CH0, ETH, ETH_SMA, RNG};
 use embassy_stm32::rng::{self, Rng};
 use embassy_stm32::wdg::IndependentWatchdog;
 use embassy_stm32::{bind_interrupts, dma, interrupt, uid};
@@ -21,7 +21,7 @@ use embassy_sync::zerocopy_channel::Channel;
 use p2psp_firmware::audio::{self, FULL_VOLUME};
 use p2psp_firmware::member::{self, Leave};
 use p2psp_firmware::memory::Tables;
-use p2psp_firmware::player::{Parts, Room, Speaker};
+use p2psp_firmware::player::{Network, Parts, Room, Speaker};
 use p2psp_firmware::settings::{self, Splitter};
 use static_cell::{ConstStaticCell, StaticCell};
 
@@ -63,7 +63,14 @@ bind_interrupts!(struct Irqs {
 
 type SaiDma = DMA1_CH0;
 
+type Device = Ethernet<'static, ETH, GenericPhy<Sma<'static, ETH_SMA>>>;
+
 // -- tasks --
+
+#[task]
+async fn run_network(network: Network<Device>) -> ! {
+    network.run().await
+}
 
 #[task]
 async fn speak(speaker: Speaker, dac: I2s) -> ! {
@@ -91,7 +98,7 @@ async fn main(spawner: Spawner) {
     let (phy_data, phy_clock) = (p.PA2, p.PC1);
 
     let splitter = Splitter::parse(SPLITTER.unwrap_or(""));
-    let Some(network) = settings::network(ADDRESS.unwrap_or("")) else {
+    let Some(address) = settings::network(ADDRESS.unwrap_or("")) else {
         defmt::panic!("P2PSP_ADDRESS is no IP/BITS[,GATEWAY]: {}", ADDRESS);
     };
     let mut watchdog = IndependentWatchdog::new(p.IWDG1, WATCHDOG_US);
@@ -123,14 +130,12 @@ async fn main(spawner: Spawner) {
     );
     let mut seed = [0; 8];
     Rng::new(p.RNG, Irqs).fill_bytes(&mut seed);
-    let (receiver, speaker) = ROOM.take().split();
+    let (network, receiver, speaker) = ROOM.take().split(device, address, u64::from_le_bytes(seed));
+    spawner.spawn(run_network(network).unwrap());
     spawner.spawn(speak(speaker, dac).unwrap());
     let parts = Parts {
-        ethernet: device,
         light: |lit: bool| led.set_level(lit.into()),
         feed: || watchdog.pet(),
-        seed: u64::from_le_bytes(seed),
-        network,
         team: member::Settings::new(splitter),
         // Nobody asks this board to leave.
         leave: &Leave::new(),

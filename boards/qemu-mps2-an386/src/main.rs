@@ -15,7 +15,7 @@ mod host;
 mod lan9118;
 
 use core::net::SocketAddr;
-use core::sync::atomic::{AtomicBool, Ordering};
+use core::sync::atomic::{AtomicBool, AtomicU32, Ordering};
 
 use embassy_executor::{SpawnToken, raw, task};
 use embassy_net::Config;
@@ -23,7 +23,7 @@ use embassy_time::{Duration, Timer};
 use p2psp_firmware::audio::{self, FULL_VOLUME};
 use p2psp_firmware::member::{Leave, REJOIN_PAUSES, Settings};
 use p2psp_firmware::memory::Tables;
-use p2psp_firmware::player::{Parts, Receiver, Room, Speaker};
+use p2psp_firmware::player::{Network, Parts, Receiver, Room, Speaker};
 use p2psp_firmware::settings::{self, Splitter};
 use static_cell::ConstStaticCell;
 
@@ -58,7 +58,7 @@ static LEAVE: Leave = Leave::new();
 
 struct Arguments {
     team: Settings,
-    network: Config,
+    address: Config,
     out: Option<File>,
     seconds: Option<u64>,
     sound: audio::Settings,
@@ -68,7 +68,7 @@ impl Arguments {
     fn read() -> Arguments {
         let mut arguments = Arguments {
             team: Settings::new(Splitter::Station(None)),
-            network: Config::dhcpv4(Default::default()),
+            address: Config::dhcpv4(Default::default()),
             out: None,
             seconds: None,
             sound: SOUND,
@@ -78,7 +78,7 @@ impl Arguments {
             match name {
                 "splitter" => arguments.team.splitter = Splitter::parse(value),
                 "address" => match settings::network(value) {
-                    Some(network) => arguments.network = network,
+                    Some(address) => arguments.address = address,
                     None => log::warn!("no address: {}", value),
                 },
                 "group" => arguments.team.group = value.parse().ok().map(SocketAddr::V4),
@@ -100,21 +100,21 @@ impl Arguments {
 // -- tasks --
 
 #[task]
-async fn receive(receiver: Receiver<SLOTS, CHUNK>, team: Settings, network: Config) {
-    let ethernet = DRIVER.take();
-    ethernet.start();
+async fn run_network(network: Network<&'static mut Lan9118>) -> ! {
+    network.run().await
+}
+
+#[task]
+async fn receive(receiver: Receiver<SLOTS, CHUNK>, team: Settings) {
     let parts = Parts {
-        ethernet,
         // This machine has neither LED nor watchdog.
         light: |_| {},
         feed: || {},
-        // It has no better source of numbers.
-        seed: embassy_time::Instant::now().as_ticks(),
-        network,
         team,
         leave: &LEAVE,
     };
     receiver.run(TABLES.take(), parts).await;
+    log::info!("polled {} times", POLLED.load(Ordering::Relaxed));
     log::info!("stack used: {} bytes", host::stack_used());
     host::exit(true);
 }
@@ -134,13 +134,18 @@ async fn leave_after(seconds: u64) {
 fn main() -> ! {
     clock::start();
     host::start_log();
-    let Arguments { team, network, out, seconds, sound } = Arguments::read();
-    let (receiver, speaker) = ROOM.take().split();
+    let Arguments { team, address, out, seconds, sound } = Arguments::read();
+    let ethernet = DRIVER.take();
+    ethernet.start();
+    // It has no better source of numbers.
+    let seed = embassy_time::Instant::now().as_ticks();
+    let (network, receiver, speaker) = ROOM.take().split(ethernet, address, seed);
 
     static EXECUTOR: static_cell::StaticCell<raw::Executor> = static_cell::StaticCell::new();
     let executor: &'static raw::Executor = EXECUTOR.init(raw::Executor::new(core::ptr::null_mut()));
     let spawner = executor.spawner();
-    spawn(&spawner, receive(receiver, team, network));
+    spawn(&spawner, run_network(network));
+    spawn(&spawner, receive(receiver, team));
     spawn(&spawner, speak(speaker, sound, out));
     if let Some(seconds) = seconds {
         spawn(&spawner, leave_after(seconds));
@@ -148,6 +153,7 @@ fn main() -> ! {
     loop {
         // SAFETY: only here is it polled.
         unsafe { executor.poll() };
+        POLLED.fetch_add(1, Ordering::Relaxed);
         sleep();
     }
 }
@@ -162,6 +168,9 @@ fn spawn<S, E>(spawner: &embassy_executor::Spawner, token: Result<SpawnToken<S>,
 // -- sleep: QEMU's WFE does not sleep, its WFI does --
 
 static WOKEN: AtomicBool = AtomicBool::new(false);
+/// Rounds of the executor: many more than there are events, and something wakes
+/// itself.
+static POLLED: AtomicU32 = AtomicU32::new(0);
 
 /// Called by the executor whenever a task is woken.
 #[unsafe(export_name = "__pender")]

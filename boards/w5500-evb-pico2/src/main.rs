@@ -26,7 +26,7 @@ use embassy_time::Duration;
 use p2psp_firmware::audio::{self, FULL_VOLUME};
 use p2psp_firmware::member::{self, Leave};
 use p2psp_firmware::memory::Tables;
-use p2psp_firmware::player::{Parts, Room, Speaker};
+use p2psp_firmware::player::{Network, Parts, Room, Speaker};
 use p2psp_firmware::settings::{self, Splitter};
 use static_cell::{ConstStaticCell, StaticCell};
 
@@ -76,6 +76,7 @@ bind_interrupts!(struct Irqs {
 
 type SharedSpi = Mutex<NoopRawMutex, Spi<'static, SPI0, Async>>;
 type Bus = SpiDevice<'static, NoopRawMutex, Spi<'static, SPI0, Async>, Output<'static>>;
+type Device = wiznet::Device<'static>;
 type Chip = wiznet::Runner<'static, W5500, Bus, Input<'static>, Output<'static>>;
 
 // -- tasks --
@@ -83,6 +84,11 @@ type Chip = wiznet::Runner<'static, W5500, Bus, Input<'static>, Output<'static>>
 #[task]
 async fn ethernet(chip: Chip) -> ! {
     chip.run().await
+}
+
+#[task]
+async fn run_network(network: Network<Device>) -> ! {
+    network.run().await
 }
 
 #[task]
@@ -112,7 +118,7 @@ async fn main(spawner: Spawner) {
     let w5500_interrupt = Input::new(p.PIN_21, Pull::Up);
 
     let splitter = Splitter::parse(SPLITTER.unwrap_or(""));
-    let Some(network) = settings::network(ADDRESS.unwrap_or("")) else {
+    let Some(address) = settings::network(ADDRESS.unwrap_or("")) else {
         defmt::panic!("P2PSP_ADDRESS is no IP/BITS[,GATEWAY]: {}", ADDRESS);
     };
     defmt::assert_eq!(clk_sys_freq(), SYS_HZ);
@@ -142,14 +148,12 @@ async fn main(spawner: Spawner) {
     let (device, chip) = chip.unwrap_or_else(|error| defmt::panic!("no W5500: {}", error));
     spawner.spawn(ethernet(chip).unwrap());
 
-    let (receiver, speaker) = ROOM.take().split();
+    let (network, receiver, speaker) = ROOM.take().split(device, address, RoscRng.next_u64());
+    spawner.spawn(run_network(network).unwrap());
     spawner.spawn(speak(speaker, dac).unwrap());
     let parts = Parts {
-        ethernet: device,
         light: |lit: bool| led.set_level(lit.into()),
         feed: || watchdog.feed(WATCHDOG),
-        seed: RoscRng.next_u64(),
-        network,
         team: member::Settings::new(splitter),
         // Nobody asks this board to leave.
         leave: &Leave::new(),
