@@ -25,7 +25,8 @@ fn built_in(name: &str) -> Run {
 fn view(run: &Run) -> (u64, u64, u64, String) {
     let at_hand = run.at_hand();
     let touched: Vec<u16> = at_hand.touched(run.lab()).collect();
-    let shown = format!("{:?} {:?} {touched:?}", at_hand.from, at_hand.steps);
+    let (from, steps) = (at_hand.from, &at_hand.steps);
+    let shown = format!("{from:?} {steps:?} {touched:?} {:?}", run.samples());
     (run.lab().state_hash(), run.lab().trace_hash(), run.lab().now_us(), shown)
 }
 
@@ -153,6 +154,30 @@ fn strides_end_where_chunk_times_and_rounds_end() {
 }
 
 #[test]
+fn numbers_are_kept_for_each_chunk_time_that_is_over() {
+    // 50 chunks of 16 bytes a second.
+    let mut run = run("peers = 3\nbuffer = 8\nchunks = 60\nchunk_rate = 50\n\
+                       [[leave]]\nat = 30\npeers = [\"P3\"]");
+    assert_eq!(run.samples().samples().len(), 0);
+    assert_eq!(run.advance_until(Until::Chunk(40), 1_000_000), Progress::Reached);
+    let history = run.samples();
+    let samples: Vec<_> = history.samples().copied().collect();
+    // It stands in chunk time 40.
+    assert_eq!(samples.len(), 40);
+    for (chunk, sample) in samples.iter().enumerate().skip(10) {
+        // The splitter's monitor is of the team.
+        let team = if chunk < 30 { 4 } else { 3 };
+        assert_eq!((sample.team, sample.loss), (team, 0.0), "{chunk}: {sample:?}");
+        assert_eq!((sample.rate_in, sample.rate_out), (800.0, 800.0), "{chunk}: {sample:?}");
+        assert!((8..=10).contains(&sample.latency_chunks), "{chunk}: {sample:?}");
+        assert!((0.7..=1.2).contains(&sample.fill), "{chunk}: {sample:?}");
+    }
+    assert!(run.back_to_chunk(20));
+    let back: Vec<_> = run.samples().samples().copied().collect();
+    assert_eq!(back, samples[..20]);
+}
+
+#[test]
 fn waiting_ends_where_it_happens() {
     let mut run = run("buffer = 6\n[link]\nloss = 0.05");
     assert_eq!(run.advance_until(Until::Loss, 1), Progress::NotYet);
@@ -247,6 +272,25 @@ fn a_student_steps_forward_to_chunk_5_and_back_to_chunk_2() {
     terminal.press("q");
     assert_eq!(terminal.wait_exit(PATIENCE), 0);
     terminal.assert_restored();
+}
+
+#[test]
+fn what_comes_without_a_key_is_shown_without_one() {
+    let mut terminal = Terminal::start(&["lab", "lossy"], 80, 24);
+    terminal.wait_text(&["the beginning"]);
+    // Sooner there than the next frame is due.
+    for key in ["c", "4", "0", "\r"] {
+        terminal.press(key);
+    }
+    terminal.wait_text(&["chunk 40,"]);
+    terminal.press("u");
+    terminal.wait_text(&["lost, "]);
+    // By itself, as fast as it goes.
+    terminal.press("0");
+    terminal.press("+++++++ ");
+    terminal.wait_text(&["over after"]);
+    terminal.press("q");
+    assert_eq!(terminal.wait_exit(PATIENCE), 0);
 }
 
 #[test]

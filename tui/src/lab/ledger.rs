@@ -88,6 +88,27 @@ impl Ledger {
         Ledger { next: None, begun: false, stored: vec![0; bits / 64].into(), far: None }
     }
 
+    /// Chunks stored and not yet played.
+    pub(super) fn waiting(&self) -> u32 {
+        let bits: u32 = self.stored.iter().map(|word| word.count_ones()).sum();
+        bits + u32::from(self.far.is_some())
+    }
+
+    /// How many chunk times its play-out is behind the newest chunk stored.
+    pub(super) fn span(&self) -> u32 {
+        let Some(next) = self.next else { return 0 };
+        let bits = self.stored.len() as u32 * 64;
+        let is_stored = |offset: &u32| {
+            let (word, bit) = self.place(next.plus(*offset));
+            self.stored[word] & bit != 0
+        };
+        let newest = match self.far {
+            Some(far) => u32::try_from(next.distance_to(far)).ok(),
+            None => (0..bits).rev().find(is_stored),
+        };
+        newest.map_or(0, |newest| newest + 1)
+    }
+
     /// How much memory its bits take.
     pub(super) fn bytes(&self) -> usize {
         size_of_val(&*self.stored)
@@ -173,12 +194,14 @@ mod tests {
     #[test]
     fn a_good_book_has_no_complaints() {
         let mut ledger = Ledger::new(64);
+        assert_eq!((ledger.waiting(), ledger.span()), (0, 0));
         for number in [7, 9, 8, 500] {
             assert_eq!(ledger.store(n(number)), Ok(()));
         }
         for number in 7..10 {
             assert_eq!(ledger.play(n(number), &payload(n(number))), Ok(()));
         }
+        assert_eq!((ledger.waiting(), ledger.span()), (1, 491));
         assert_eq!(ledger.lose(n(10), 490), Ok(()));
         assert_eq!(ledger.play(n(500), &payload(n(500))), Ok(()));
         assert_eq!(ledger.store(n(501)), Ok(()));
@@ -190,6 +213,7 @@ mod tests {
         for number in [3, 5, 9] {
             assert_eq!(ledger.store(n(number)), Ok(()));
         }
+        assert_eq!((ledger.waiting(), ledger.span()), (3, 7));
         assert_eq!(ledger.play(n(9), &payload(n(9))), Ok(()));
         assert_eq!(ledger.store(n(8)), Err(Broken::StoredLate(n(8))));
         assert_eq!(ledger.store(n(64 + 3)), Ok(()), "the bit of 3 is free again");

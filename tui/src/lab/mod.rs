@@ -29,6 +29,7 @@ mod queue;
 pub mod report;
 mod rng;
 pub mod run;
+mod samples;
 pub mod scenario;
 pub mod sim;
 mod step;

@@ -13,8 +13,10 @@ use std::sync::Arc;
 use super::explain::explain;
 use super::hand::{Deed, Impossible, MAX_DEEDS, Script};
 use super::keyframes::Keyframes;
+use super::samples::Samples;
 use super::tables::{Change, Tables};
 use super::{Effect, End, Event, Lab, Member, Plan};
+use crate::observe::History;
 
 /// Steps of the move at hand that are kept with what came of them; of a longer
 /// one only the last.
@@ -121,6 +123,8 @@ pub struct Run {
     /// it. All that happens before chunk 0 counts as chunk time 0.
     marks: Vec<u64>,
     rounds: Vec<Round>,
+    /// For each chunk time that is over.
+    samples: Samples,
     stride: Stride,
 }
 
@@ -138,6 +142,7 @@ impl Run {
             at_hand: AtHand::default(),
             marks: vec![0],
             rounds: Vec::new(),
+            samples: Samples::default(),
             stride: Stride::Event,
         };
         run.begin_move(Stride::Event);
@@ -256,6 +261,7 @@ impl Run {
         // A mark says that the step after it belongs to its chunk time: the
         // step after this position may become another.
         self.marks.truncate(self.marks.partition_point(|mark| *mark < here).max(1));
+        self.samples.truncate(self.marks.len() - 1);
         let reached = self.marks.len() as u64;
         self.rounds.retain(|round| round.start < reached);
         let done = self.script.partition_point(|(step, _)| *step <= here);
@@ -328,6 +334,11 @@ impl Run {
             now.changes_since(&before, &self.lab, member)
         };
         self.at_hand.touched(&self.lab).take(members).flat_map(of).collect()
+    }
+
+    /// How the numbers went in the chunk times before this one.
+    pub fn samples(&self) -> History {
+        self.samples.history(self.chunk_time().map_or(0, |chunk_time| chunk_time as usize))
     }
 
     /// All steps from the beginning of chunk time `first` to this position,
@@ -429,6 +440,10 @@ impl Run {
 
     /// One step.
     fn pass(&mut self) -> Option<Event> {
+        let begun = self.marks.len();
+        if self.next_chunk_time()? >= begun as u64 && self.samples.len() < begun {
+            self.samples.take(&mut self.lab);
+        }
         let event = self.lab.step()?;
         let here = self.position();
         let chunk_time = event.at_us / self.lab.plan().chunk_us;

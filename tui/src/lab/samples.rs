@@ -32,7 +32,8 @@ impl Samples {
         let seconds = lab.plan().chunk_us as f64 / 1e6;
         let rate = |chunks: u64| chunks as f64 * CHUNK_BYTES as f64 / seconds;
         let (played, lost) = (sums.played - before.played, sums.lost - before.lost);
-        let ledgers = || lab.members().iter().filter(|it| it.storage.is_some()).map(|it| &it.ledger);
+        let ledgers =
+            || lab.members().iter().filter(|it| it.storage.is_some()).map(|it| &it.ledger);
         let waiting: u32 = ledgers().map(|ledger| ledger.waiting()).sum();
         let wanted = ledgers().count().max(1) as f64 * f64::from(lab.plan().buffer_chunks);
         let sample = Sample {

@@ -41,7 +41,7 @@ pub fn snapshot(run: &mut Run) -> Snapshot {
         transmissions: transmissions(run),
         flow_s: FOR_EVER_S,
         flow_chunks: usize::MAX,
-        ..Snapshot::default()
+        history: run.samples(),
     }
 }
 
@@ -130,7 +130,7 @@ fn splitter(lab: &mut Lab, t: f64) -> SplitterSnapshot {
 fn peer(lab: &Lab, member: &Member, before: Option<&Member>, t: f64) -> Option<PeerSnapshot> {
     let mut storage = member.storage.clone()?;
     let peer = storage.peer();
-    let stats = member.earlier_stats.plus(peer.stats());
+    let counts = PeerSummary::of(&member.earlier_stats.plus(peer.stats()));
     let (tables, buffer) = (Tables::of(&peer), peer.buffer());
     let old = before.and_then(|before| before.storage.clone());
     let old = old.map_or_else(Tables::default, |mut storage| Tables::of(&storage.peer()));
@@ -150,16 +150,13 @@ fn peer(lab: &Lab, member: &Member, before: Option<&Member>, t: f64) -> Option<P
         players_dropped: 0,
         stream: StreamInfo::default(),
         buffer: BufferFill::of(&buffer),
-        counts: PeerSummary::of(&stats),
-        loss_ratio: match stats.chunks_played + stats.chunks_lost {
-            0 => 0.0,
-            due => stats.chunks_lost as f64 / due as f64,
-        },
+        loss_ratio: counts.loss_ratio(),
         latency: Latency::of(&buffer, Some(chunk_ms)),
         chunk_bytes: CHUNK_BYTES as u16,
         pending: tables.waiting(),
-        rate_in: rate(stats.chunks_played),
-        rate_out: rate(stats.chunks_sent),
+        rate_in: rate(counts.chunks_played),
+        rate_out: rate(counts.chunks_sent),
+        counts,
         neighbours: neighbours.iter().filter(|neighbour| neighbour.served).count(),
         neighbour_rows: neighbours,
         ring: Ring::of(&peer, member.begin),

@@ -25,15 +25,33 @@ pub struct Sample {
     pub fill: f64,
 }
 
+/// How often a sample is taken.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+pub enum Pace {
+    /// Each second.
+    #[default]
+    Second,
+    /// Each chunk time.
+    ChunkTime,
+}
+
 /// The samples of a run, oldest first.
 #[derive(Debug, Clone, Default, PartialEq)]
 pub struct History {
+    /// How often one is taken.
+    pub pace: Pace,
     samples: VecDeque<Sample>,
     /// Played and lost by all peers when the last sample was taken.
     due: (u64, u64),
 }
 
 impl History {
+    /// The last of these samples, oldest first.
+    pub fn of(pace: Pace, samples: impl ExactSizeIterator<Item = Sample>) -> History {
+        let skipped = samples.len().saturating_sub(MAX_SAMPLES);
+        History { pace, samples: samples.skip(skipped).collect(), due: (0, 0) }
+    }
+
     /// Takes a sample of these nodes.
     pub fn sample(&mut self, nodes: &[Arc<NodeSnapshot>]) {
         let peers = || nodes.iter().filter_map(|node| node.as_peer());

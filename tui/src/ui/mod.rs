@@ -151,14 +151,17 @@ fn show(
     force_color_output(true);
     let started = Instant::now();
     let mut drawn: Option<Instant> = None;
+    let mut news = false;
     let mut paid = FRAME;
     while !ended() && terminal::is_taken() {
-        let new = scene.advance();
+        news |= scene.advance();
         let frame = if app.is_paused() { HELD_FRAME } else { paid };
         let wait = drawn.map_or(Duration::ZERO, |drawn| frame.saturating_sub(drawn.elapsed()));
-        let mut changed = drawn.is_none() || (wait.is_zero() && (new || app.is_paused()));
+        let renews = news || app.is_paused();
+        let mut changed = drawn.is_none() || (wait.is_zero() && renews);
+        let rest = if renews { wait.min(scene.rest()) } else { scene.rest() };
         // Without any time it would not look at all.
-        if event::poll(wait.clamp(Duration::from_millis(1), POLL))
+        if event::poll(rest.clamp(Duration::from_millis(1), POLL))
             .map_err(|error| broken(&error))?
         {
             match event::read().map_err(|error| broken(&error))? {
@@ -186,6 +189,7 @@ fn show(
         }
         if changed {
             drawn = Some(Instant::now());
+            news = false;
             app.look(scene);
             let before = terminal::written();
             draw(screen, &app, scene).map_err(|error| broken(&error))?;

@@ -1,5 +1,7 @@
 //! What the screen shows: a live team, or one in virtual time.
 
+use std::time::Duration;
+
 use ratatui::Frame;
 use ratatui::buffer::Buffer;
 use ratatui::layout::Rect;
@@ -57,6 +59,11 @@ pub trait Scene {
     /// Goes on by itself between two frames; whether there is something new.
     fn advance(&mut self) -> bool {
         true
+    }
+
+    /// How long it may be before [`Scene::advance`] is called again.
+    fn rest(&self) -> Duration {
+        Duration::MAX
     }
 
     /// A few words on where it stands, for the top line.

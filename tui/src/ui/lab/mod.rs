@@ -68,7 +68,6 @@ pub struct LabScene {
     mode: Mode,
     speed: usize,
     cast: Option<Cast>,
-    news: bool,
 }
 
 impl LabScene {
@@ -86,7 +85,6 @@ impl LabScene {
             mode: Mode::Stands,
             speed: FIRST_SPEED,
             cast: None,
-            news: true,
         }
     }
 
@@ -347,7 +345,7 @@ impl Scene for LabScene {
 
     fn advance(&mut self) -> bool {
         match self.mode {
-            Mode::Stands | Mode::Asks { .. } => return std::mem::take(&mut self.news),
+            Mode::Stands | Mode::Asks { .. } => return false,
             Mode::Waits { until } => self.go_on(until),
             Mode::Runs { due } => {
                 let now = Instant::now();
@@ -362,6 +360,14 @@ impl Scene for LabScene {
             }
         }
         true
+    }
+
+    fn rest(&self) -> Duration {
+        match self.mode {
+            Mode::Stands | Mode::Asks { .. } => Duration::MAX,
+            Mode::Runs { due } => due.saturating_duration_since(Instant::now()),
+            Mode::Waits { .. } => Duration::ZERO,
+        }
     }
 
     fn drawn(&mut self, picture: &Buffer) {

@@ -7,7 +7,7 @@ use ratatui::widgets::{Paragraph, Row, Table};
 
 use super::super::{App, format, roster};
 use super::{block, chart, cut, first_shown, gauge, log, plural, team};
-use crate::observe::{PeerSnapshot, Sample, SplitterSnapshot};
+use crate::observe::{Pace, PeerSnapshot, Sample, SplitterSnapshot};
 
 /// Lines of the stream's box.
 const STREAM: u16 = 4;
@@ -218,8 +218,12 @@ fn draw_numbers(frame: &mut Frame<'_>, area: Rect, app: &App) {
             ]));
         }
     }
-    let seconds = samples.len().min(width);
-    let aside = format!("last {} at the right", format::duration(seconds as f64));
+    let shown = samples.len().min(width);
+    let shown = match app.snapshot.history.pace {
+        Pace::Second => format::duration(shown as f64),
+        Pace::ChunkTime => plural(shown, "chunk time"),
+    };
+    let aside = format!("last {shown} at the right");
     let block = block("Now and before", aside, area.width, app.theme);
     frame.render_widget(Paragraph::new(lines).block(block), area);
 }
