@@ -17,7 +17,7 @@ use smoltcp::wire::{
 };
 
 /// Questions that may wait to be sent; of more, the stack takes care.
-const MOST: usize = 16;
+const MOST: usize = 64;
 
 /// An Ethernet header and an ARP packet.
 const FRAME_BYTES: usize = 14 + 28;
@@ -180,7 +180,7 @@ mod tests {
     #[test]
     fn questions_go_out_as_there_is_room() {
         let questions = Questions::new();
-        for host in 1..=40 {
+        for host in 1..=80 {
             questions.ask(OWN, Ipv4Addr::new(10, 0, 0, host));
         }
         let mut cx = Context::from_waker(Waker::noop());

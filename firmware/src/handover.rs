@@ -5,7 +5,9 @@
 use embassy_time::{Duration, Instant, Timer};
 use p2psp_core::{Peer, Playout};
 
+use crate::audio;
 use crate::queue::Queue;
+use crate::status::Status;
 
 /// How soon to look again whether the sound has room for the next chunk.
 pub(crate) const HAND_OVER_PAUSE: Duration = Duration::from_millis(10);
@@ -58,12 +60,16 @@ pub(crate) fn hand_over(peer: &mut Peer<'_>, queue: &Queue) {
     }
 }
 
-/// Hands over what is left when the stream has ended.
-pub(crate) async fn play_out(peer: &mut Peer<'_>, queue: &Queue) {
+/// Hands over what is left when the stream has ended, if it is played at all.
+pub(crate) async fn play_out(peer: &mut Peer<'_>, queue: &Queue, status: &Status) {
+    if !queue.stream().is_some_and(|stream| audio::can_play(&stream)) {
+        return;
+    }
     let chunk_bytes = usize::from(peer.chunk_bytes());
     let until = Instant::now() + PLAY_OUT_TIME;
     queue.set_behind(0, 0);
     while Instant::now() < until {
+        status.network_is_alive();
         if !queue.has_room(chunk_bytes) {
             Timer::after(HAND_OVER_PAUSE).await;
             continue;
@@ -83,11 +89,15 @@ mod tests {
     use super::*;
     use core::net::SocketAddr;
 
+    use embassy_futures::block_on;
+    use embassy_futures::select::{Either, select};
+
     use crate::stream::{Content, Stream};
     use p2psp_core::wire::{self, MAX_DATAGRAM_BYTES, Message, Welcome};
     use p2psp_core::{ChunkNumber, Instant, Key, Node, NodeId, Role, Storage, Tag, TeamId};
 
     const TEAM: TeamId = TeamId(9);
+    const KEY: Key = Key::new([5; 16]);
     const CHUNK_BYTES: u16 = 16;
     /// `B`.
     const BUFFER: u32 = 8;
@@ -96,20 +106,15 @@ mod tests {
         SocketAddr::from(([10, 0, 0, last], 8001))
     }
 
-    /// A peer to whom the splitter has sent these chunks, handed over as they
-    /// came to a queue with room for `room` of them: the queue's chunks, and
-    /// the next one to be played.
-    fn handed_over(chunks: impl Iterator<Item = u32>, room: usize) -> (Queue, Option<u32>) {
-        let ring = vec![0; room * (6 + usize::from(CHUNK_BYTES))];
-        let queue = Queue::new(ring.leak());
-        queue.begin(Stream::new(Content::Other, &[], 0, CHUNK_BYTES));
-        let mut memory = Storage::<32, 16, 16>::new();
+    type Memory = Storage<32, 16, 16>;
+
+    /// A peer that the splitter has admitted.
+    fn member(memory: &mut Memory) -> Peer<'_> {
         let mut peer = Peer::new(memory.memory());
-        let key = Key::new([5; 16]);
         let welcome = Welcome {
             id: NodeId { role: Role::Peer, number: 1 },
             you: address(5),
-            key,
+            key: KEY,
             group_tag: Tag::NONE,
             chunk_bytes: CHUNK_BYTES,
             buffer_chunks: BUFFER,
@@ -120,11 +125,22 @@ mod tests {
         };
         peer.join(Instant::ZERO, address(1), TEAM, &welcome).expect("it fits");
         peer.admitted(Instant::ZERO);
+        peer
+    }
+
+    /// These chunks from the splitter, handed over as they came to a queue with
+    /// room for `room` of them: the queue, and the next one to be played.
+    fn handed_over(chunks: impl Iterator<Item = u32>, room: usize) -> (Queue, Option<u32>) {
+        let ring = vec![0; room * (6 + usize::from(CHUNK_BYTES))];
+        let queue = Queue::new(ring.leak());
+        queue.begin(Stream::new(Content::Other, &[], 0, CHUNK_BYTES));
+        let mut memory = Memory::new();
+        let mut peer = member(&mut memory);
         for number in chunks {
             let (number, origin) = (ChunkNumber::new(number), address(5));
             let message = Message::Chunk { number, origin, payload: &[number.get() as u8; 16] };
             let mut datagram = [0; MAX_DATAGRAM_BYTES];
-            let len = wire::encode(TEAM, key.splitter_tag(), message, &mut datagram);
+            let len = wire::encode(TEAM, KEY.splitter_tag(), message, &mut datagram);
             let len = len.expect("it fits");
             peer.handle_datagram(Instant::ZERO, address(1), &datagram[..len]).expect("welcome");
             hand_over(&mut peer, &queue);
@@ -170,5 +186,22 @@ mod tests {
         let (queue, cursor) = handed_over((0..=8).chain(2000..=2009), 32);
         assert_eq!(numbers(&queue), [0, 1, 2, 3, 4, 5, 6, 7, 8, 2000, 2001]);
         assert_eq!(cursor, Some(2002));
+    }
+
+    #[test]
+    fn the_network_lives_while_a_stream_is_played_out() {
+        // Nobody reads from the queue, and there is no room.
+        let played_out = |content| {
+            let (queue, status) = (Queue::new(vec![0; 10].leak()), Status::new());
+            queue.begin(Stream::new(content, &[], 0, CHUNK_BYTES));
+            let mut memory = Memory::new();
+            let mut peer = member(&mut memory);
+            let soon = Timer::after(Duration::from_millis(30));
+            let first = block_on(select(play_out(&mut peer, &queue, &status), soon));
+            (matches!(first, Either::First(())), status.has_live_network())
+        };
+        assert_eq!(played_out(Content::L16 { rate: 8000, channels: 1 }), (false, true));
+        // What can't be played is not waited for.
+        assert_eq!(played_out(Content::Other), (true, false));
     }
 }

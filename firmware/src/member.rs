@@ -11,7 +11,7 @@ use embassy_net::udp::{PacketMetadata, UdpMetadata, UdpSocket};
 use embassy_net::{IpAddress, IpEndpoint, Stack};
 use embassy_sync::blocking_mutex::raw::CriticalSectionRawMutex;
 use embassy_sync::signal::Signal;
-use embassy_time::{Duration, Instant as Time, Timer, with_deadline, with_timeout};
+use embassy_time::{Duration, Instant as Time, TimeoutError, Timer, with_deadline, with_timeout};
 use p2psp_core::{Departure, Instant, Lan, Node, NodeId, Peer, PeerEvent};
 
 use crate::arp::Questions;
@@ -169,6 +169,7 @@ pub async fn run(
         group: UdpSocket::new(stack, group_received, group, &mut [], &mut []),
         scratch,
         shared,
+        avoided: None,
     };
     let Shared { status, leave, .. } = shared;
     member.open_group();
@@ -217,6 +218,8 @@ struct Member<'a> {
     group: UdpSocket<'a>,
     scratch: &'a mut Scratch,
     shared: Shared<'a>,
+    /// A station that could not be joined: another is better, if there is one.
+    avoided: Option<SocketAddr>,
 }
 
 impl Member<'_> {
@@ -273,6 +276,7 @@ impl Member<'_> {
         let group = endpoint_of(discovery::GROUP).ok_or(Failure::NoStation)?;
         let config = self.stack.config_v4().ok_or(Failure::NoStation)?;
         let query = discovery::query();
+        let mut spare = None;
         for _ in 0..QUERIES.0 {
             self.shared.status.network_is_alive();
             let _ = self.socket.send_to(&query, group).await;
@@ -281,9 +285,19 @@ impl Member<'_> {
                 let answer = self.socket.recv_from_with(|answer, _| {
                     discovery::find(answer, name, |address| config.address.contains_addr(&address))
                 });
-                if let Ok(Some(address)) = with_deadline(until, answer).await {
-                    return Ok(address);
+                match with_deadline(until, answer).await {
+                    Ok(Some(address)) if self.avoided == Some(address) => spare = Some(address),
+                    Ok(Some(address)) => {
+                        // Answers of others are none of the team's datagrams.
+                        self.open_socket();
+                        return Ok(address);
+                    }
+                    Ok(None) | Err(TimeoutError) => {}
                 }
+            }
+            if let Some(spare) = spare {
+                self.open_socket();
+                return Ok(spare);
             }
         }
         Err(Failure::NoStation)
@@ -295,6 +309,7 @@ impl Member<'_> {
         peer: &mut Peer<'_>,
     ) -> Result<Stream, Failure> {
         let splitter = self.find_splitter().await?;
+        self.avoided = Some(splitter);
         let endpoint = endpoint_of(splitter).ok_or(Failure::Unreachable)?;
         self.shared.status.network_is_alive();
         connection.set_timeout(Some(DIALOGUE_TIME));
@@ -308,6 +323,9 @@ impl Member<'_> {
         // The splitter has said all it had to say: no need to wait for it.
         connection.abort();
         let _ = with_timeout(ABORT_TIME, connection.flush()).await;
+        if result.is_ok() {
+            self.avoided = None;
+        }
         result
     }
 
@@ -344,9 +362,12 @@ impl Member<'_> {
 
     fn report(&self, failure: Failure) {
         self.shared.status.update(|now| now.failed_joins += 1);
-        match failure {
-            Failure::Refused(p2psp_core::wire::Refusal::NoStreamYet) => {}
-            failure => warning!("can't join: {}", failure.advice()),
+        match (failure, self.settings.splitter) {
+            (Failure::Refused(p2psp_core::wire::Refusal::NoStreamYet), _) => {}
+            (Failure::NoStation, Splitter::Station(Some(name))) => {
+                warning!("can't join {}: {}", name, failure.advice());
+            }
+            (failure, _) => warning!("can't join: {}", failure.advice()),
         }
     }
 
@@ -389,8 +410,11 @@ impl Member<'_> {
                 if outcome == Outcome::Over || !peer.buffer().playing {
                     return outcome;
                 }
-                play_out(peer, self.shared.queue).await;
-                return outcome;
+                let Shared { queue, status, leave, .. } = self.shared;
+                return match select(leave.wait(), play_out(peer, queue, status)).await {
+                    Either::First(()) => Outcome::Over,
+                    Either::Second(()) => outcome,
+                };
             }
             if outgoing.is_none() {
                 outgoing = peer.poll_transmit(self.scratch).map(|transmit| Outgoing {

@@ -15,20 +15,26 @@ pub enum Splitter {
     Station(Option<&'static str>),
 }
 
+/// Where splitters listen, if nothing else is said.
+const SPLITTER_PORT: u16 = 8001;
+
 impl Splitter {
-    /// `IP:PORT`, the name or team of a station, or nothing for any station.
-    pub fn parse(text: &'static str) -> Splitter {
-        // The network stack of the boards speaks IPv4 alone.
-        match (text.trim(), text.trim().parse::<SocketAddrV4>()) {
-            (_, Ok(address)) => Splitter::At(address.into()),
-            ("", _) => Splitter::Station(None),
-            (name, _) => Splitter::Station(Some(name)),
+    /// `IP`, `IP:PORT`, the name or team of a station, or nothing for any
+    /// station. `None` for what looks like an address and is none: the boards'
+    /// network stack speaks IPv4 alone, and looks no names of hosts up.
+    pub fn parse(text: &'static str) -> Option<Splitter> {
+        let text = text.trim();
+        let bare = text.parse::<Ipv4Addr>().map(|ip| SocketAddrV4::new(ip, SPLITTER_PORT));
+        match (text.parse::<SocketAddrV4>().or(bare), text) {
+            (Ok(address), _) => Some(Splitter::At(address.into())),
+            (Err(_), "") => Some(Splitter::Station(None)),
+            (Err(_), name) => (!name.contains(':')).then_some(Splitter::Station(Some(name))),
         }
     }
 }
 
 /// How the board gets its address: `IP/BITS`, or `IP/BITS,GATEWAY`; nothing
-/// for DHCP. `None` if it is neither.
+/// for DHCP. `None` if it is neither, or no address that a host can have.
 pub fn network(text: &str) -> Option<Config> {
     if text.trim().is_empty() {
         return Some(Config::dhcpv4(Default::default()));
@@ -39,7 +45,9 @@ pub fn network(text: &str) -> Option<Config> {
     };
     let (ip, bits) = address.trim().split_once('/')?;
     let bits = bits.parse().ok().filter(|bits| *bits <= 32)?;
-    let address = Ipv4Cidr::new(ip.parse().ok()?, bits);
+    let is_of_a_host =
+        |ip: &Ipv4Addr| !(ip.is_unspecified() || ip.is_multicast() || ip.is_broadcast());
+    let address = Ipv4Cidr::new(ip.parse().ok().filter(is_of_a_host)?, bits);
     let dns_servers = Default::default();
     Some(Config::ipv4_static(StaticConfigV4 { address, gateway, dns_servers }))
 }
@@ -52,10 +60,14 @@ mod tests {
     #[test]
     fn splitters_have_an_address_or_a_name() {
         let address = SocketAddr::from(([10, 0, 0, 7], 8001));
-        assert_eq!(Splitter::parse("10.0.0.7:8001"), Splitter::At(address));
-        assert_eq!(Splitter::parse(" "), Splitter::Station(None));
-        assert_eq!(Splitter::parse("Kitchen Radio "), Splitter::Station(Some("Kitchen Radio")));
-        assert_eq!(Splitter::parse("10.0.0.7"), Splitter::Station(Some("10.0.0.7")));
+        assert_eq!(Splitter::parse("10.0.0.7:8001"), Some(Splitter::At(address)));
+        assert_eq!(Splitter::parse("10.0.0.7 "), Some(Splitter::At(address)));
+        assert_eq!(Splitter::parse(" "), Some(Splitter::Station(None)));
+        let named = Some(Splitter::Station(Some("Kitchen Radio")));
+        assert_eq!(Splitter::parse("Kitchen Radio "), named);
+        for wrong in ["radio.local:8001", "10.0.0.7:", "10.0.0:8001", "[::1]:8001"] {
+            assert_eq!(Splitter::parse(wrong), None, "{wrong}");
+        }
     }
 
     #[test]
@@ -69,7 +81,8 @@ mod tests {
         let gateway = Ipv4Addr::new(10, 0, 0, 1);
         assert_eq!(given("10.0.0.7/24"), Some((address, None)));
         assert_eq!(given("10.0.0.7/24, 10.0.0.1"), Some((address, Some(gateway))));
-        for wrong in ["10.0.0.7", "10.0.0.7/33", "10.0.0/24", "10.0.0.7/24,x", "dhcp", "/8"] {
+        let wrong = ["10.0.0.7", "10.0.0.7/33", "10.0.0/24", "10.0.0.7/24,x", "dhcp", "/8"];
+        for wrong in wrong.into_iter().chain(["224.0.0.5/24", "255.255.255.255/8", "0.0.0.0/0"]) {
             assert!(network(wrong).is_none(), "{wrong}");
         }
     }

@@ -45,6 +45,7 @@ pub async fn run(
             Timer::after(IDLE_PAUSE).await;
         }
         status.update(|now| {
+            now.audible = wanted.is_some() && can_play && playback.is_playing();
             now.sound = playback.counts();
             now.level_ms = playback.level_ms(queue);
         });

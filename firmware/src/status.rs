@@ -29,8 +29,10 @@ pub enum State {
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 #[cfg_attr(feature = "defmt", derive(defmt::Format))]
 pub struct Snapshot {
-    /// What it is doing.
+    /// What the network's end is doing; see [`Snapshot::doing`] for the whole.
     pub state: State,
+    /// Whether sound comes out of the DAC.
+    pub audible: bool,
     /// Teams joined.
     pub joins: u32,
     /// Attempts to join that have failed; no splitter, or a wrong answer.
@@ -65,6 +67,7 @@ impl Status {
     pub const fn new() -> Status {
         let snapshot = Snapshot {
             state: State::NoNetwork,
+            audible: false,
             joins: 0,
             failed_joins: 0,
             received: 0,
@@ -115,6 +118,11 @@ impl Status {
         self.mark_alive(1);
     }
 
+    #[cfg(test)]
+    pub(crate) fn has_live_network(&self) -> bool {
+        self.alive.lock(Cell::get)[0]
+    }
+
     fn mark_alive(&self, task: usize) {
         self.alive.lock(|cell| {
             let mut alive = cell.get();
@@ -138,7 +146,7 @@ impl Status {
     /// Shows the state on an LED; see [`State::is_lit`].
     pub async fn show(&self, mut light: impl FnMut(bool)) -> ! {
         loop {
-            light(self.get().state.is_lit(Instant::now().as_millis()));
+            light(self.get().doing().is_lit(Instant::now().as_millis()));
             Timer::after(Duration::from_millis(50)).await;
         }
     }
@@ -152,7 +160,7 @@ impl Status {
                 "{}: joins={} failed_joins={} received={} sent={} lost={} rejected={} \
                  overflowed={} level_ms={} concealed={} underruns={} late_blocks={} dropped={} \
                  repeated={}",
-                now.state.name(),
+                now.doing().name(),
                 now.joins,
                 now.failed_joins,
                 now.received,
@@ -172,10 +180,18 @@ impl Status {
 }
 
 impl Snapshot {
+    /// What the board is doing: it plays when that can be heard.
+    pub fn doing(&self) -> State {
+        match self.state {
+            State::Playing if !self.audible => State::Buffering,
+            state => state,
+        }
+    }
+
     /// What the splitter is told of it (3.7).
     pub(crate) fn of_player(&self) -> PlayerStatus {
         PlayerStatus {
-            state: match self.state {
+            state: match self.doing() {
                 State::Playing => PlayerState::Playing,
                 _ => PlayerState::Buffering,
             },
@@ -239,7 +255,7 @@ mod tests {
         let told = status.get().of_player();
         assert_eq!((told.state, told.level_ms), (PlayerState::Buffering, 0));
         status.update(|now| {
-            now.state = State::Playing;
+            (now.state, now.audible) = (State::Playing, true);
             now.level_ms = 480;
             now.sound.concealed = 3;
             now.sound.underruns = 1;
@@ -249,6 +265,19 @@ mod tests {
         assert_eq!(status.get().of_player(), expected);
         status.update(|now| now.level_ms = 65_536);
         assert_eq!(status.get().of_player().level_ms, u16::MAX);
+    }
+
+    #[test]
+    fn a_board_that_is_silent_does_not_play() {
+        let status = Status::new();
+        let doing = |state, audible| {
+            status.update(|now| (now.state, now.audible) = (state, audible));
+            (status.get().doing(), status.get().of_player().state)
+        };
+        let buffering = (State::Buffering, PlayerState::Buffering);
+        assert_eq!(doing(State::Playing, false), buffering);
+        assert_eq!(doing(State::Playing, true), (State::Playing, PlayerState::Playing));
+        assert_eq!(doing(State::Joining, true).0, State::Joining);
     }
 
     #[test]

@@ -38,7 +38,7 @@ pub struct Lan {
 #[derive(Debug)]
 pub struct Board {
     child: Child,
-    /// What it logs; `None` when that is over.
+    /// What it logs.
     log: Arc<Mutex<Log>>,
     reader: Option<JoinHandle<()>>,
     folder: TempDir,

@@ -427,7 +427,7 @@ fn ten_thousand_wrong_datagrams_do_not_disturb_the_sound() {
     let lan = Lan::new(1);
     let args = ["--source", media.arg(), "--max-team", "31", "--buffer", "24"];
     let _splitter = lan.splitter(&args);
-    let mut board = lan.board(0, &["seconds=25"]);
+    let mut board = lan.board(0, &["seconds=40"]);
     board.wait_status(0, |status| status.state == "playing");
     lan.run(|| {
         let team = team_id();
@@ -439,7 +439,7 @@ fn ten_thousand_wrong_datagrams_do_not_disturb_the_sound() {
             socket.send_to(&datagram, ("10.77.0.2", port)).expect("it is sent");
             if number % 4 == 3 {
                 // The board's network chip holds nine frames.
-                std::thread::sleep(Duration::from_millis(2));
+                std::thread::sleep(Duration::from_millis(5));
             }
         }
     });
@@ -519,6 +519,9 @@ fn a_thousand_wrong_answers_to_a_join_only_delay_it() {
         let connected = wait_for(PATIENCE, || wrong.accept().ok());
         let (mut stream, from) = connected.unwrap_or_else(|| panic!("{}", board.report()));
         assert_ne!(from.ip(), at.ip(), "the board has an address of its own");
+        for patience in [TcpStream::set_read_timeout, TcpStream::set_write_timeout] {
+            patience(&stream, Some(PATIENCE)).expect("a duration");
+        }
         // The board may have seen enough of the answer before it is written.
         let _ = stream.read(&mut [0; 64]);
         let _ = stream.write_all(&answer);

@@ -278,7 +278,7 @@ fn a_student_steps_forward_to_chunk_5_and_back_to_chunk_2() {
 fn what_comes_without_a_key_is_shown_without_one() {
     let mut terminal = Terminal::start(&["lab", "lossy"], 80, 24);
     terminal.wait_text(&["the beginning"]);
-    // Sooner there than the next frame is due.
+    // Mostly sooner there than the next frame is due.
     for key in ["c", "4", "0", "\r"] {
         terminal.press(key);
     }

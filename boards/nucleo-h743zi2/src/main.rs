@@ -29,7 +29,7 @@ use sai::{BLOCKS, Block, Feeder, I2s, Ring};
 
 // -- choices --
 
-/// Where the splitter is: `IP:PORT`, a station's name, or nothing for any.
+/// Where the splitter is: `IP[:PORT]`, a station's name, or nothing for any.
 const SPLITTER: Option<&str> = option_env!("P2PSP_SPLITTER");
 /// The board's address: `IP/BITS[,GATEWAY]`, or nothing for DHCP.
 const ADDRESS: Option<&str> = option_env!("P2PSP_ADDRESS");
@@ -97,7 +97,9 @@ async fn main(spawner: Spawner) {
     let (rmii_in_0, rmii_in_1, rmii_out_0, rmii_out_1) = (p.PC4, p.PC5, p.PG13, p.PB13);
     let (phy_data, phy_clock) = (p.PA2, p.PC1);
 
-    let splitter = Splitter::parse(SPLITTER.unwrap_or(""));
+    let Some(splitter) = Splitter::parse(SPLITTER.unwrap_or("")) else {
+        defmt::panic!("P2PSP_SPLITTER is no IP[:PORT] and no name: {}", SPLITTER);
+    };
     let Some(address) = settings::network(ADDRESS.unwrap_or("")) else {
         defmt::panic!("P2PSP_ADDRESS is no IP/BITS[,GATEWAY]: {}", ADDRESS);
     };

@@ -5,8 +5,8 @@ use p2psp_firmware::dac::{BLOCK_FRAMES, Dac, Frame, Underrun, UnsupportedRate};
 
 use crate::host::File;
 
-/// Blocks that it holds: as the boards with a DAC do, four in a queue and two
-/// in the memory of the DMA.
+/// Blocks that it holds: as the STM32 boards do, three in a queue and as many
+/// in the memory of the DMA. (Those with an RP hold four in all.)
 const HELD_BLOCKS: u64 = 6;
 
 /// Plays at the right speed and writes what it plays to a file: frames of two

@@ -1,6 +1,6 @@
 //! The P2PSP player on QEMU's `mps2-an386`, a Cortex-M4F with Ethernet.
 //!
-//! Arguments (`-append`): `[splitter=IP:PORT|NAME] [address=IP/BITS[,GATEWAY]]
+//! Arguments (`-append`): `[splitter=IP[:PORT]|NAME] [address=IP/BITS[,GATEWAY]]
 //! [group=IP:PORT|none] [out=FILE] [seconds=N] [volume=0..256] [depth=MS]
 //! [pause=MS]`, the last of which is the pause before it joins again.
 //! Without `splitter` it looks for a station on the LAN; without `address` it
@@ -76,7 +76,10 @@ impl Arguments {
         for argument in host::arguments(ARGUMENTS.take()).split_ascii_whitespace() {
             let Some((name, value)) = argument.split_once('=') else { continue };
             match name {
-                "splitter" => arguments.team.splitter = Splitter::parse(value),
+                "splitter" => match Splitter::parse(value) {
+                    Some(splitter) => arguments.team.splitter = splitter,
+                    None => log::warn!("neither an address nor a name: {}", value),
+                },
                 "address" => match settings::network(value) {
                     Some(address) => arguments.address = address,
                     None => log::warn!("no address: {}", value),

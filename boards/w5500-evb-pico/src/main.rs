@@ -36,7 +36,7 @@ use i2s::{BLOCKS, Block, Feeder, I2s};
 
 // -- choices --
 
-/// Where the splitter is: `IP:PORT`, a station's name, or nothing for any.
+/// Where the splitter is: `IP[:PORT]`, a station's name, or nothing for any.
 const SPLITTER: Option<&str> = option_env!("P2PSP_SPLITTER");
 /// The board's address: `IP/BITS[,GATEWAY]`, or nothing for DHCP.
 const ADDRESS: Option<&str> = option_env!("P2PSP_ADDRESS");
@@ -121,7 +121,9 @@ async fn main(spawner: Spawner) {
     let w5500_reset = Output::new(p.PIN_20, Level::High);
     let w5500_interrupt = Input::new(p.PIN_21, Pull::Up);
 
-    let splitter = Splitter::parse(SPLITTER.unwrap_or(""));
+    let Some(splitter) = Splitter::parse(SPLITTER.unwrap_or("")) else {
+        defmt::panic!("P2PSP_SPLITTER is no IP[:PORT] and no name: {}", SPLITTER);
+    };
     let Some(address) = settings::network(ADDRESS.unwrap_or("")) else {
         defmt::panic!("P2PSP_ADDRESS is no IP/BITS[,GATEWAY]: {}", ADDRESS);
     };

@@ -248,7 +248,7 @@ pub struct NeighbourRow {
 }
 
 impl MemberRow {
-    /// What a splitter knows of a member that joined `age` ago.
+    /// What a splitter knows of a member that joined `age_s` seconds ago.
     pub fn of(member: &MemberView, name: Name, age_s: f64) -> MemberRow {
         MemberRow {
             name,

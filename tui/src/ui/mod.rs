@@ -159,7 +159,11 @@ fn show(
         let wait = drawn.map_or(Duration::ZERO, |drawn| frame.saturating_sub(drawn.elapsed()));
         let renews = news || app.is_paused();
         let mut changed = drawn.is_none() || (wait.is_zero() && renews);
-        let rest = if renews { wait.min(scene.rest()) } else { scene.rest() };
+        let rest = match (changed, renews) {
+            (true, _) => Duration::ZERO,
+            (false, true) => wait.min(scene.rest()),
+            (false, false) => scene.rest(),
+        };
         // Without any time it would not look at all.
         if event::poll(rest.clamp(Duration::from_millis(1), POLL))
             .map_err(|error| broken(&error))?
