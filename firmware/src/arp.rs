@@ -6,7 +6,7 @@
 //! slow for a peer that has just got a whole list of neighbours to serve.
 
 use core::net::Ipv4Addr;
-use core::task::{Context, Poll};
+use core::task::Context;
 
 use embassy_net::driver::{Capabilities, Driver, HardwareAddress, LinkState, TxToken};
 use embassy_sync::blocking_mutex::raw::CriticalSectionRawMutex;
@@ -68,8 +68,9 @@ impl<'q, D: Driver> Asking<'q, D> {
     /// task that has to come back for the rest.
     fn ask(&mut self, cx: &mut Context<'_>) {
         let HardwareAddress::Ethernet(hardware) = self.driver.hardware_address() else { return };
-        while let Some(token) = self.driver.transmit(cx) {
-            let Poll::Ready(question) = self.questions.0.poll_receive(cx) else { return };
+        while self.questions.0.poll_ready_to_receive(cx).is_ready() {
+            let Some(token) = self.driver.transmit(cx) else { return };
+            let Ok(question) = self.questions.0.try_receive() else { return };
             token.consume(FRAME_BYTES, |frame| question.write(EthernetAddress(hardware), frame));
         }
     }
