@@ -196,6 +196,7 @@ impl Begun {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::testing;
     use p2psp_core::wire::Acquaintance;
     use p2psp_core::{Key, NodeId, Phase, Storage, Tag};
 
@@ -316,11 +317,7 @@ mod tests {
     #[test]
     fn mutated_answers_do_no_harm() {
         let whole = frames(&answer());
-        let mut seed = 7_u32;
-        let mut random = |below: usize| {
-            seed = seed.wrapping_mul(1_664_525).wrapping_add(1_013_904_223);
-            (seed >> 8) as usize % below
-        };
+        let mut random = testing::random(7);
         let (mut failed, mut joined) = (0, 0);
         let mut memory = Memory::new();
         for _ in 0..10_000 {

@@ -151,6 +151,7 @@ fn properties(mut text: &[u8]) -> impl Iterator<Item = (&[u8], &[u8])> {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::testing;
 
     /// An answer with the stations of these names, teams and addresses.
     fn answer(stations: &[(&str, &str, &[[u8; 4]])]) -> Vec<u8> {
@@ -255,11 +256,7 @@ mod tests {
             ("a", "0000002a", &[[10, 0, 0, 1]]),
             ("b", "0000002b", &[[10, 0, 0, 1], [10, 0, 0, 2]]),
         ]);
-        let mut seed = 5_u32;
-        let mut random = |below: usize| {
-            seed = seed.wrapping_mul(1_664_525).wrapping_add(1_013_904_223);
-            (seed >> 8) as usize % below
-        };
+        let mut random = testing::random(5);
         let mut found = 0;
         for _ in 0..10_000 {
             let mut bytes = whole.clone();

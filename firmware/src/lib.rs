@@ -25,3 +25,5 @@ pub mod settings;
 pub mod sound;
 pub mod status;
 pub mod stream;
+#[cfg(test)]
+mod testing;

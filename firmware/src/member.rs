@@ -287,16 +287,11 @@ impl Member<'_> {
                 });
                 match with_deadline(until, answer).await {
                     Ok(Some(address)) if self.avoided == Some(address) => spare = Some(address),
-                    Ok(Some(address)) => {
-                        // Answers of others are none of the team's datagrams.
-                        self.open_socket();
-                        return Ok(address);
-                    }
+                    Ok(Some(address)) => return Ok(address),
                     Ok(None) | Err(TimeoutError) => {}
                 }
             }
             if let Some(spare) = spare {
-                self.open_socket();
                 return Ok(spare);
             }
         }
@@ -310,6 +305,8 @@ impl Member<'_> {
     ) -> Result<Stream, Failure> {
         let splitter = self.find_splitter().await?;
         self.avoided = Some(splitter);
+        // Answers of other stations are none of the team's datagrams.
+        self.open_socket();
         let endpoint = endpoint_of(splitter).ok_or(Failure::Unreachable)?;
         self.shared.status.network_is_alive();
         connection.set_timeout(Some(DIALOGUE_TIME));

@@ -13,10 +13,11 @@ use std::thread::{self, JoinHandle};
 use std::time::Duration;
 
 use p2psp_core::wire::{self, Message};
+use smoltcp::phy::ChecksumCapabilities;
 use tempfile::TempDir;
 
 use crate::Program;
-use crate::link::Link;
+use crate::link::{Link, datagram_in};
 use crate::wait::{PATIENCE, required, wait_for, wait_until};
 
 /// Address of the Linux host on the LAN.
@@ -454,19 +455,13 @@ pub struct Datagram {
 
 impl Datagram {
     fn parse(frame: &[u8]) -> Option<Datagram> {
-        let ip = frame.get(14..).filter(|_| frame[12..14] == [8, 0])?;
-        let udp =
-            ip.get(usize::from(ip[0] & 15) * 4..).filter(|udp| ip[9] == 17 && udp.len() >= 8)?;
-        let endpoint = |address: usize, port: usize| {
-            let address =
-                Ipv4Addr::new(ip[address], ip[address + 1], ip[address + 2], ip[address + 3]);
-            SocketAddr::from((address, u16::from_be_bytes([udp[port], udp[port + 1]])))
-        };
-        let chunk = match wire::decode(&udp[8..]).map(|envelope| envelope.message) {
+        // On its way through the host a datagram has no checksum yet.
+        let (from, to, payload) = datagram_in(frame, &ChecksumCapabilities::ignored())?;
+        let chunk = match wire::decode(payload).map(|envelope| envelope.message) {
             Ok(Message::Chunk { number, origin, .. }) => Some((number.get(), origin)),
             _ => None,
         };
-        Some(Datagram { from: endpoint(12, 0), to: endpoint(16, 2), chunk })
+        Some(Datagram { from: from.into(), to: to.into(), chunk })
     }
 }
 

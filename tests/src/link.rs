@@ -171,7 +171,7 @@ impl Host {
         let mut frame = [0; 2 * FRAME_BYTES];
         for _ in 0..BUDGET {
             let Ok(len) = self.cable.socket.recv(&mut frame) else { return };
-            match datagram_in(&frame[..len]) {
+            match datagram_for_host(&frame[..len]) {
                 Some((from, to, payload)) => {
                     if *from.ip() == self.board && from.port() == TEAM_PORT {
                         let _ = self.team.send_to(payload, to);
@@ -331,22 +331,33 @@ impl phy::TxToken for Sender<'_> {
     }
 }
 
+/// A datagram: from, to, and its payload.
+type Datagram<'f> = (SocketAddrV4, SocketAddrV4, &'f [u8]);
+
 /// The datagram to a loopback address that a frame carries whole and sound.
-fn datagram_in(frame: &[u8]) -> Option<(SocketAddrV4, SocketAddrV4, &[u8])> {
+fn datagram_for_host(frame: &[u8]) -> Option<Datagram<'_>> {
     let checked = ChecksumCapabilities::default();
+    datagram_in(frame, &checked).filter(|(_, to, _)| to.ip().is_loopback())
+}
+
+/// The datagram that a frame carries whole.
+pub(crate) fn datagram_in<'f>(
+    frame: &'f [u8],
+    checked: &ChecksumCapabilities,
+) -> Option<Datagram<'f>> {
     let frame = EthernetFrame::new_checked(frame).ok()?;
     if frame.ethertype() != EthernetProtocol::Ipv4 {
         return None;
     }
     let packet = Ipv4Packet::new_checked(frame.payload()).ok()?;
-    let ip = Ipv4Repr::parse(&packet, &checked).ok()?;
+    let ip = Ipv4Repr::parse(&packet, checked).ok()?;
     let fragment = packet.more_frags() || packet.frag_offset() != 0;
-    if ip.next_header != IpProtocol::Udp || fragment || !ip.dst_addr.is_loopback() {
+    if ip.next_header != IpProtocol::Udp || fragment {
         return None;
     }
     let datagram = UdpPacket::new_checked(packet.payload()).ok()?;
     let (from, to) = (ip.src_addr.into(), ip.dst_addr.into());
-    let udp = UdpRepr::parse(&datagram, &from, &to, &checked).ok()?;
+    let udp = UdpRepr::parse(&datagram, &from, &to, checked).ok()?;
     let from = SocketAddrV4::new(ip.src_addr, udp.src_port);
     Some((from, SocketAddrV4::new(ip.dst_addr, udp.dst_port), datagram.payload()))
 }
@@ -390,7 +401,7 @@ mod tests {
     fn datagrams_come_out_of_their_frames_as_they_went_in() {
         for payload in [&b""[..], b"a", &[7; 1472]] {
             let frame = frame_of(FROM, TO, payload);
-            assert_eq!(datagram_in(&frame), Some((FROM, TO, payload)));
+            assert_eq!(datagram_for_host(&frame), Some((FROM, TO, payload)));
             assert_eq!((&frame[..6], &frame[6..12]), (&BOARD_MAC[..], &HOST_MAC[..]));
         }
         assert_eq!(frame_of(FROM, TO, &[7; 1472]).len(), FRAME_BYTES);
@@ -400,16 +411,16 @@ mod tests {
     fn what_is_no_sound_datagram_to_a_loopback_address_is_none() {
         let frame = frame_of(FROM, TO, b"hello");
         for len in 0..frame.len() {
-            assert_eq!(datagram_in(&frame[..len]), None, "{len} bytes");
+            assert_eq!(datagram_for_host(&frame[..len]), None, "{len} bytes");
         }
         // But for the addresses of the chips, each byte is under a checksum.
         for at in 12..frame.len() {
             let mut wrong = frame.clone();
             wrong[at] ^= 0x10;
-            assert_eq!(datagram_in(&wrong), None, "byte {at}");
+            assert_eq!(datagram_for_host(&wrong), None, "byte {at}");
         }
         let group = SocketAddrV4::new(Ipv4Addr::new(224, 0, 0, 1), 1234);
-        assert_eq!(datagram_in(&frame_of(FROM, group, b"hello")), None);
+        assert_eq!(datagram_for_host(&frame_of(FROM, group, b"hello")), None);
     }
 
     #[test]

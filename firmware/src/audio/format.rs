@@ -135,6 +135,7 @@ fn parse_format(bytes: &[u8], len: usize) -> Option<Layout> {
 #[cfg(test)]
 pub(super) mod tests {
     use super::*;
+    use crate::testing;
 
     /// The header of a WAV file of endless length.
     pub(crate) fn header(tag: u16, channels: u16, rate: u32, block: u16, bits: u16) -> Vec<u8> {
@@ -198,13 +199,12 @@ pub(super) mod tests {
 
     #[test]
     fn random_headers_do_no_harm() {
-        let mut seed = 1_u32;
+        let mut random = testing::random(1);
         for _ in 0..20_000 {
             let mut bytes = header(1, 2, 48_000, 4, 16);
             for _ in 0..3 {
-                seed = seed.wrapping_mul(1_664_525).wrapping_add(1_013_904_223);
-                let at = (seed >> 8) as usize % bytes.len();
-                bytes[at] = (seed >> 24) as u8;
+                let at = random(bytes.len());
+                bytes[at] = random(256) as u8;
             }
             if let Some(WavHeader { layout, .. }) = parse_wav(&bytes) {
                 assert!(layout.is_sound() && layout.frames_per_block() > 0, "{layout:?}");

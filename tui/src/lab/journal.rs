@@ -9,6 +9,7 @@ use super::ledger::Broken;
 use super::link::Loss;
 use super::member::SPLITTER;
 use super::queue::Brief;
+use crate::observe::ratio;
 
 /// What one step of a lab was. What came of it: [`Effect`].
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -261,10 +262,7 @@ pub struct Totals {
 impl Totals {
     /// Lost of all that were to be played; 0 if none were.
     pub fn loss_ratio(&self) -> f64 {
-        match self.played + self.lost {
-            0 => 0.0,
-            due => self.lost as f64 / due as f64,
-        }
+        ratio(self.lost, self.played + self.lost)
     }
 }
 

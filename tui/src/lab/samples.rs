@@ -1,7 +1,7 @@
 //! How a run's numbers went, chunk time by chunk time.
 
 use super::{CHUNK_BYTES, Lab};
-use crate::observe::{History, Pace, Sample};
+use crate::observe::{History, Pace, Sample, ratio};
 
 /// A sample for each chunk time that is over, whether the run stands behind it
 /// or has gone back.
@@ -40,7 +40,7 @@ impl Samples {
             team,
             rate_in: rate(sums.cut - before.cut),
             rate_out: rate(sums.sent - before.sent),
-            loss: if lost == 0 { 0.0 } else { lost as f64 / (played + lost) as f64 },
+            loss: ratio(lost, played + lost),
             latency_chunks: ledgers().map(|ledger| ledger.span()).max().unwrap_or(0),
             fill: f64::from(waiting) / wanted,
         };

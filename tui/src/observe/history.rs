@@ -84,6 +84,6 @@ impl History {
 }
 
 /// `part` of `all`; 0 of nothing.
-pub(super) fn ratio(part: u64, all: u64) -> f64 {
+pub(crate) fn ratio(part: u64, all: u64) -> f64 {
     if all == 0 { 0.0 } else { part as f64 / all as f64 }
 }

@@ -22,6 +22,7 @@ use std::time::{Duration, Instant};
 
 pub use event::{Event, Level, Line, PeerSummary, SplitterSummary};
 pub use flow::{Sightings, Transmission};
+pub(crate) use history::ratio;
 pub use history::{History, MAX_SAMPLES, Pace, Sample};
 pub use name::Name;
 pub use ring::{MAX_SLOTS, Ring, Slot};

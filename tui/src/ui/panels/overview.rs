@@ -7,7 +7,7 @@ use ratatui::widgets::{Paragraph, Row, Table};
 
 use super::super::{App, format, roster};
 use super::{block, chart, cut, first_shown, gauge, log, plural, team};
-use crate::observe::{Pace, PeerSnapshot, Sample, SplitterSnapshot};
+use crate::observe::{Pace, PeerSnapshot, Sample, SplitterSnapshot, ratio};
 
 /// Lines of the stream's box.
 const STREAM: u16 = 4;
@@ -161,8 +161,7 @@ fn metrics(app: &App) -> Vec<Metric> {
     metrics.push(metric("team", value, |sample: &Sample| sample.team as f64, 0.0));
     let sum = |count: fn(&PeerSnapshot) -> u64| peers().map(count).sum::<u64>();
     let lost = sum(|peer| peer.counts.chunks_lost);
-    let due = lost + sum(|peer| peer.counts.chunks_played);
-    let ratio = if due == 0 { 0.0 } else { lost as f64 / due as f64 };
+    let ratio = ratio(lost, lost + sum(|peer| peer.counts.chunks_played));
     metrics.push(Metric {
         label: "lost",
         value: format!("{} ({} chunks)", format::percent(ratio), format::count(lost)),
