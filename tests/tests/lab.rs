@@ -75,44 +75,60 @@ proptest! {
 
     #[test]
     fn however_one_gets_to_a_place_it_is_the_same(moves in prop::collection::vec(moves(), 1..60)) {
-        let mut run = run(WEATHER);
-        // What was seen at each place, with what size of move.
-        let mut seen: BTreeMap<(u64, u8), _> = BTreeMap::new();
-        for step in moves {
-            match step {
-                Move::Forward(stride) => drop(run.forward(stride)),
-                Move::Back(stride) => drop(run.back(stride)),
-                Move::GoTo(step) => run.go_to(step),
-                Move::UntilChunk(chunk) => {
-                    prop_assert_ne!(run.advance_until(Until::Chunk(chunk), 100_000), Progress::NotYet);
-                }
-                Move::UntilLoss => drop(run.advance_until(Until::Loss, 100_000)),
-                Move::ByHand(deed) => {
-                    let here = run.position();
-                    if run.by_hand(deed).is_ok() {
-                        prop_assert_eq!(run.position(), here + 1);
-                        prop_assert_eq!(run.script().last(), Some(&(here + 1, deed)));
-                        seen.retain(|(step, _), _| *step <= here);
-                    }
-                }
-            }
-            // A move forward may begin in the middle of a chunk time; seen
-            // from behind it begins at its start.
-            let (here, stride) = (run.position(), run.stride());
-            if stride == Stride::Event {
-                let view = view(&run);
-                let before = seen.entry((here, 0)).or_insert_with(|| view.clone());
-                prop_assert_eq!(&*before, &view, "at {}", here);
-            }
-            let hash = (run.lab().state_hash(), run.lab().trace_hash(), 0, String::new());
-            let before = seen.entry((here, 1)).or_insert_with(|| hash.clone());
-            prop_assert_eq!(&*before, &hash, "at {}", here);
-        }
-        // And it is the run that one who never went back would see.
-        let mut straight = Run::new(run_plan(), run.script().to_vec());
-        straight.go_to(run.position());
-        prop_assert_eq!(straight.lab().state_hash(), run.lab().state_hash());
+        walk(moves)?;
     }
+}
+
+#[test]
+fn numbers_of_a_chunk_time_that_ends_without_notice_are_not_late() {
+    let (add, back) = (|| Move::ByHand(Deed::Add), || Move::Back(Stride::Round));
+    let parts = Move::ByHand(Deed::Part(5));
+    let first = [add(), parts, Move::UntilLoss, back(), back(), add(), Move::UntilLoss];
+    let moves = first.into_iter().chain([Move::UntilLoss, back(), Move::UntilLoss]);
+    walk(moves.collect()).expect("the same each time");
+}
+
+/// Goes so, and looks whether each place is as it was seen before.
+fn walk(moves: Vec<Move>) -> Result<(), TestCaseError> {
+    let mut run = run(WEATHER);
+    // What was seen at each place, with what size of move.
+    let mut seen: BTreeMap<(u64, u8), _> = BTreeMap::new();
+    for step in moves {
+        match step {
+            Move::Forward(stride) => drop(run.forward(stride)),
+            Move::Back(stride) => drop(run.back(stride)),
+            Move::GoTo(step) => run.go_to(step),
+            Move::UntilChunk(chunk) => {
+                prop_assert_ne!(run.advance_until(Until::Chunk(chunk), 100_000), Progress::NotYet);
+            }
+            Move::UntilLoss => drop(run.advance_until(Until::Loss, 100_000)),
+            Move::ByHand(deed) => {
+                let here = run.position();
+                if run.by_hand(deed).is_ok() {
+                    prop_assert_eq!(run.position(), here + 1);
+                    prop_assert_eq!(run.script().last(), Some(&(here + 1, deed)));
+                    seen.retain(|(step, _), _| *step <= here);
+                }
+            }
+        }
+        // A move forward may begin in the middle of a chunk time; seen
+        // from behind it begins at its start.
+        let (here, stride) = (run.position(), run.stride());
+        if stride == Stride::Event {
+            let view = view(&run);
+            let before = seen.entry((here, 0)).or_insert_with(|| view.clone());
+            prop_assert_eq!(&*before, &view, "at {}", here);
+        }
+        let hash = (run.lab().state_hash(), run.lab().trace_hash(), 0, String::new());
+        let before = seen.entry((here, 1)).or_insert_with(|| hash.clone());
+        prop_assert_eq!(&*before, &hash, "at {}", here);
+    }
+    // And it is the run that one who never went back would see.
+    let mut straight = Run::new(run_plan(), run.script().to_vec());
+    straight.go_to(run.position());
+    prop_assert_eq!(straight.lab().state_hash(), run.lab().state_hash());
+    prop_assert_eq!(straight.samples(), run.samples());
+    Ok(())
 }
 
 fn run_plan() -> p2psp_tui::lab::Plan {

@@ -441,7 +441,10 @@ impl Run {
     /// One step.
     fn pass(&mut self) -> Option<Event> {
         let begun = self.marks.len();
-        if self.next_chunk_time()? >= begun as u64 && self.samples.len() < begun {
+        let is_over = self.next_chunk_time().is_some_and(|next| next >= begun as u64);
+        // What is done by hand still belongs to the chunk time before.
+        if is_over && self.samples.len() < begun && self.lab.deed_at(self.position() + 1).is_none()
+        {
             self.samples.take(&mut self.lab);
         }
         let event = self.lab.step()?;
@@ -449,6 +452,10 @@ impl Run {
         let chunk_time = event.at_us / self.lab.plan().chunk_us;
         while self.marks.len() as u64 <= chunk_time {
             self.marks.push(here - 1);
+        }
+        // The step was to be earlier, but nothing came of that.
+        while self.samples.len() + 1 < self.marks.len() {
+            self.samples.take(&mut self.lab);
         }
         if self.rounds.last().is_none_or(|round| round.end <= chunk_time) {
             let size = self.lab.splitter().team_size().max(1) as u64;
